@@ -64,5 +64,8 @@ func RedactDSN(dsn string) string {
 		u.RawQuery = q.Encode()
 		return u.Redacted()
 	}
+	if strings.Contains(dsn, "://") {
+		return "(not a PostgreSQL URL)"
+	}
 	return keywordPassword.ReplaceAllString(dsn, "$1=xxxxx")
 }
