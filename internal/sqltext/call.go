@@ -1,0 +1,163 @@
+package sqltext
+
+import "strings"
+
+// call handles a parenthesis behind a name: a call, or syntax.
+func (s *scanner) call() {
+	qualified := s.last2.kind == dot
+	if s.last.word.syntactic() && !qualified {
+		return
+	}
+	var buf [maxWord]byte
+	name := s.spelling(&buf, s.last)
+	s.sessionCall(name)
+	switch {
+	case s.facts&impure != 0:
+	case qualified:
+		if !s.inCatalog() || !known(name) {
+			s.facts |= impure
+		}
+	case !known(name) && !s.notCalled():
+		s.facts |= impure
+	}
+}
+
+// spelling returns the name that t stands for, or nothing if it is too long to
+// matter.
+func (s *scanner) spelling(buf *[maxWord]byte, t token) []byte {
+	text := s.text[t.start:t.end]
+	if t.kind == bare {
+		return fold(buf, text)
+	}
+	if len(text) > maxWord {
+		return nil
+	}
+	return buf[:copy(buf[:], text)]
+}
+
+func known(name []byte) bool {
+	_, ok := functions[string(name)]
+	return ok
+}
+
+// inCatalog reports whether the name with the dot at hand is pg_catalog's.
+func (s *scanner) inCatalog() bool {
+	return strings.EqualFold(s.text[s.last3.start:s.last3.end], "pg_catalog")
+}
+
+// notCalled reports whether the name before the parenthesis is no function's:
+// an alias or a WITH query with its columns, or a keyword where only the
+// keyword can stand.
+func (s *scanner) notCalled() bool {
+	before := s.last2
+	switch {
+	case before.word == wAs, before.word == wOrdinality, before.kind == rightParen && !s.vague:
+		return true
+	case s.ctes&s.bit() != 0 && (before.kind == comma || before.word == wWith || before.word == wRecursive):
+		return true
+	}
+	switch s.last.word {
+	case wBy:
+		return before.word == wGroup || before.word == wOrder || before.word == wPartition
+	case wCube, wRollup:
+		return before.word == wBy
+	case wSets:
+		return before.word == wGrouping
+	case wMaterialized:
+		return before.word == wNot
+	case wVarying:
+		return before.word == wCharacter
+	case wZone:
+		return before.word == wTime
+	case wBernoulli, wSystem:
+		return before.word == wTablesample
+	}
+	return false
+}
+
+// sessionCall looks for functions that change the session.
+func (s *scanner) sessionCall(name []byte) {
+	switch n := string(name); {
+	case n == "set_config":
+		s.config.open(s)
+	case n == "setseed",
+		strings.HasPrefix(n, "pg_advisory_lock"),
+		strings.HasPrefix(n, "pg_try_advisory_lock"),
+		strings.HasPrefix(n, "dblink_connect"):
+		s.facts |= session
+	}
+}
+
+// config follows the arguments of a set_config call.
+type config struct {
+	stage uint8 // 0: outside, 1: in the first argument, 2: behind it
+	depth uint
+}
+
+func (c *config) open(s *scanner) {
+	if c.stage != 0 { // within another's arguments, which are lost sight of
+		s.facts |= session
+		if c.stage == 1 {
+			s.facts.escape(escapeUnreadableSetting)
+		}
+	}
+	*c = config{stage: 1, depth: s.depth + 1}
+}
+
+func (c *config) comma(s *scanner) {
+	if c.stage != 1 || s.depth != c.depth {
+		return
+	}
+	c.stage = 2
+	if s.last.kind != plain || s.last2.kind != leftParen {
+		s.facts.escape(escapeUnreadableSetting)
+		return
+	}
+	s.facts.escape(forbidden(keyword(s.text[s.last.start:s.last.end])))
+}
+
+func (c *config) close(s *scanner) {
+	if c.stage == 0 || s.depth != c.depth {
+		return
+	}
+	if c.stage == 1 {
+		s.facts.escape(escapeUnreadableSetting)
+	}
+	if s.last.word != wTrue || s.last2.kind != comma {
+		s.facts |= session
+	}
+	c.stage = 0
+}
+
+// forbidden returns why a setting may not be changed.
+func forbidden(setting word) escape {
+	switch setting {
+	case wSearchPath, wSchema:
+		return escapePath
+	case wRole, wAuthorization, wSessionAuthorization:
+		return escapeRole
+	case wStandardStrings, wClientEncoding:
+		return escapeLexing
+	}
+	return noEscape
+}
+
+// catalogName looks at names that begin with pg_: a standby answers some
+// differently, and a temporary schema is the session's.
+func (s *scanner) catalogName(t token) {
+	if t.end-t.start < 4 || s.text[t.start]|0x20 != 'p' || s.text[t.start+2] != '_' {
+		return
+	}
+	var buf [maxWord]byte
+	switch n := string(fold(&buf, s.text[t.start:t.end])); {
+	case n == "" || n == "pg_catalog" || !strings.HasPrefix(n, "pg_") || known([]byte(n)):
+		return
+	case n == "pg_settings":
+		if s.settings = true; s.updates {
+			s.facts.escape(escapeSettingsView)
+		}
+	case strings.HasPrefix(n, "pg_temp"):
+		s.facts |= session
+	}
+	s.facts |= impure
+}
