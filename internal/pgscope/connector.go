@@ -1,0 +1,101 @@
+package pgscope
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"net"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/multitracer"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// Config says how a Connector connects and scopes.
+type Config struct {
+	// Conn is the database, made by pgx.ParseConfig. Its mode, hooks and tracer
+	// are kept; its search_path is not.
+	Conn *pgx.ConnConfig
+	// Options are passed to pgx's stdlib driver. Their AfterConnect hook runs
+	// with an empty search_path.
+	Options []stdlib.OptionOpenDB
+	// Scope tells the scope of a statement from its context. Its error is the
+	// statement's. Required.
+	Scope func(context.Context) (Scope, error)
+	// Visible are the schemas that follow each tenant's in its path.
+	Visible []string
+	// Pooler is for transaction poolers that know no prepared statements: the
+	// scope statement is parsed anew each time, and the connection's own path
+	// is left alone. Conn must use pgx's exec or simple_protocol mode.
+	Pooler bool
+}
+
+// Connector opens scoped connections. It is a driver.Connector.
+type Connector struct {
+	cfg   Config
+	inner driver.Connector
+}
+
+// NewConnector returns a Connector, or an error that says what cfg lacks.
+func NewConnector(cfg Config) (*Connector, error) {
+	switch {
+	case cfg.Conn == nil:
+		return nil, errors.New("pgscope: Config.Conn is required")
+	case cfg.Scope == nil:
+		return nil, errors.New("pgscope: Config.Scope is required")
+	case cfg.Pooler && cfg.Conn.DefaultQueryExecMode != pgx.QueryExecModeExec &&
+		cfg.Conn.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol:
+		return nil, errors.New("pgscope: behind a transaction pooler use default_query_exec_mode=exec or simple_protocol")
+	}
+	c := &Connector{cfg: cfg}
+	c.inner = stdlib.GetConnector(*c.wired(cfg.Conn.Copy()), cfg.Options...)
+	return c, nil
+}
+
+// wired returns conf with the wire and the tracer in place.
+func (c *Connector) wired(conf *pgx.ConnConfig) *pgx.ConnConfig {
+	if conf.RuntimeParams == nil {
+		conf.RuntimeParams = map[string]string{}
+	}
+	if !c.cfg.Pooler {
+		conf.RuntimeParams["search_path"] = ""
+	}
+	p, before := newPath(c.cfg.Visible), conf.AfterNetConnect
+	conf.AfterNetConnect = func(ctx context.Context, pc *pgconn.Config, nc net.Conn) (net.Conn, error) {
+		if before != nil {
+			var err error
+			if nc, err = before(ctx, pc, nc); err != nil {
+				return nc, err
+			}
+		}
+		return newWire(nc, p, c.cfg.Pooler), nil
+	}
+	if conf.Tracer == nil {
+		conf.Tracer = tracer{&c.cfg}
+	} else {
+		conf.Tracer = multitracer.New(tracer{&c.cfg}, conf.Tracer)
+	}
+	return conf
+}
+
+// Connect opens a connection. The result is a *Conn.
+func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
+	dc, err := c.inner.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	std, ok := dc.(*stdlib.Conn)
+	if !ok {
+		return nil, errors.Join(errors.New("pgscope: unexpected driver connection"), dc.Close())
+	}
+	w, ok := std.Conn().PgConn().Conn().(*wire)
+	if !ok {
+		return nil, errors.Join(errors.New("pgscope: the connection does not run over the wire"), dc.Close())
+	}
+	w.settle()
+	return &Conn{std: std, wire: w, cfg: &c.cfg}, nil
+}
+
+// Driver returns pgx's driver.
+func (c *Connector) Driver() driver.Driver { return c.inner.Driver() }

@@ -1,0 +1,250 @@
+package pgscope
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+)
+
+// Write takes whole or split frontend messages of pgx and sends them with
+// what belongs before them. An error means that nothing was sent and the
+// connection is unusable.
+func (w *wire) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	if w.status == txStarting {
+		w.mu.Unlock()
+		return w.Conn.Write(p)
+	}
+	err := w.translate(p)
+	w.mu.Unlock()
+	if err != nil {
+		// pgx repeats a statement on another connection if no byte of it was
+		// written. A refusal must not be repeated.
+		return 1, err
+	}
+	if len(w.out) == 0 {
+		return len(p), nil
+	}
+	if n, err := w.Conn.Write(w.out); err != nil {
+		return min(n, len(p)), err
+	}
+	return len(p), nil
+}
+
+// translate appends to w.out what is to be sent for p, and keeps an
+// incomplete message for the next call.
+func (w *wire) translate(p []byte) error {
+	w.out = w.out[:0]
+	data := p
+	if len(w.partial) > 0 {
+		w.partial = append(w.partial, p...)
+		data = w.partial
+	}
+	for len(data) >= headerLen {
+		size := 1 + int(binary.BigEndian.Uint32(data[1:]))
+		if len(data) < size {
+			break
+		}
+		if err := w.frontend(data[:size]); err != nil {
+			return err
+		}
+		data = data[size:]
+	}
+	w.partial = append(w.partial[:0], data...)
+	return nil
+}
+
+func (w *wire) frontend(msg []byte) error {
+	switch t := msg[0]; t {
+	case 'Q':
+		return w.simple(msg)
+	case 'P', 'B', 'E', 'D':
+		w.openGroup()
+		if !w.scoped {
+			if err := w.insert(msg); err != nil {
+				return err
+			}
+			w.scoped = true
+		}
+	case 'C', 'H':
+		w.openGroup()
+		if t == 'C' && !w.scoped {
+			w.pending[len(w.pending)-1].lead++
+		}
+	case 'S':
+		w.openGroup()
+		w.inGroup, w.scoped = false, false
+	case 'd', 'c', 'f', 'X': // COPY data, Terminate
+	default:
+		return fmt.Errorf("pgscope: frontend message %q is not supported", t)
+	}
+	w.out = append(w.out, msg...)
+	return nil
+}
+
+func (w *wire) openGroup() {
+	if !w.inGroup {
+		w.inGroup = true
+		w.pending = append(w.pending, answer{})
+	}
+}
+
+// admit checks that the armed statement may be sent now.
+func (w *wire) admit() error {
+	switch {
+	case w.refusal != nil:
+		return w.refusal
+	case w.arm == armNone:
+		return errUnarmed
+	case w.arm == armControl:
+		return nil
+	}
+	return w.fence(w.scope.Owner)
+}
+
+// insert puts the scope before msg, the first message of an extended group
+// that the server would resolve names for.
+func (w *wire) insert(msg []byte) error {
+	if err := w.admit(); err != nil {
+		return err
+	}
+	if w.arm == armControl {
+		return nil
+	}
+	a := &w.pending[len(w.pending)-1]
+	first := w.held != "" || w.unnamed
+	if first && msg[0] == 'B' && bindsUnnamed(msg) {
+		return fmt.Errorf("%w: the unnamed statement would be replaced", errUnarmed)
+	}
+	switch {
+	case w.held != "":
+		w.out = appendUtility(w.out, w.held)
+		a.skip = "12C"
+		if w.scope.Schema != "" {
+			w.out = appendUtility(w.out, string(w.setLocal(nil)))
+			a.skip = "12C12C"
+		}
+		w.held = ""
+	case w.needsPath():
+		w.insertScope(a)
+	}
+	w.claim()
+	return nil
+}
+
+// insertScope adds the prepared scope statement to an extended group.
+func (w *wire) insertScope(a *answer) {
+	name := scopeStmt
+	a.skip = "2DC"
+	if w.unnamed {
+		name = ""
+	}
+	if w.unnamed || !w.prepared {
+		w.out = appendParse(w.out, name, scopeSQL)
+		a.skip, a.parses = "12DC", true
+	}
+	w.out = appendBind(w.out, name, func(b []byte) []byte { return w.path.append(b, w.scope.Schema) })
+	w.out = appendExecute(w.out)
+}
+
+// needsPath reports whether the server does not have the scope's path yet. In
+// a failed transaction only its end is left to say.
+func (w *wire) needsPath() bool {
+	return w.scope.Schema != "" && (w.status == txIdle || w.status == txOpen && w.dirty)
+}
+
+// claim notes that a statement of the scope is on its way.
+func (w *wire) claim() {
+	w.owner, w.dirty = w.scope.Owner, false
+}
+
+// simple sends a simple query with the scope before its text, or holds it
+// back, or answers it.
+func (w *wire) simple(msg []byte) error {
+	if err := w.admit(); err != nil {
+		return err
+	}
+	text := msg[headerLen : len(msg)-1]
+	switch {
+	case w.arm == armBegin && w.holdable():
+		w.hold(string(text))
+		return nil
+	case w.arm == armBegin: // the first statement sets the path
+		w.relay(msg)
+		w.owner, w.dirty = w.scope.Owner, true
+		return nil
+	case w.arm == armControl && w.held != "" && isEnd(text):
+		return w.answerEnd(text)
+	case w.arm == armControl:
+		w.relay(msg)
+		return nil
+	}
+	prefix, skip := w.prefix()
+	w.pending = append(w.pending, answer{skip: skip, shift: len(prefix)})
+	w.out = appendQuery(w.out, prefix, text)
+	w.claim()
+	return nil
+}
+
+// relay sends a simple query as it is.
+func (w *wire) relay(msg []byte) {
+	w.pending = append(w.pending, answer{})
+	w.out = append(w.out, msg...)
+}
+
+// holdable reports whether a BEGIN can be answered here. pgx reads in the
+// background when a write takes long; a reader that waits for the server
+// already would never hear of an answer that is made here.
+func (w *wire) holdable() bool {
+	return w.status == txIdle && len(w.pending) == 0 && !w.reading
+}
+
+// hold keeps a BEGIN for the packet of the transaction's first statement.
+func (w *wire) hold(text string) {
+	w.held, w.owner, w.status, w.dirty = text, w.scope.Owner, txOpen, false
+	w.local = appendComplete(w.local, "BEGIN", txOpen)
+}
+
+func isEnd(text []byte) bool { return string(text) == "commit" || string(text) == "rollback" }
+
+// answerEnd answers the end of a transaction that the server never saw, or
+// sends it whole to a reader that waits already.
+func (w *wire) answerEnd(text []byte) error {
+	if w.reading {
+		prefix := append([]byte(w.held), ';')
+		w.pending = append(w.pending, answer{skip: "C", shift: len(prefix)})
+		w.out = appendQuery(w.out, prefix, text)
+		w.held = ""
+		return nil
+	}
+	w.held, w.status = "", txIdle
+	w.local = appendComplete(w.local, strings.ToUpper(string(text)), txIdle)
+	return nil
+}
+
+// prefix returns what stands before the text of a simple query, and the types
+// of its answers.
+func (w *wire) prefix() (text []byte, skip string) {
+	switch {
+	case w.held != "":
+		text = append(append(text, w.held...), ';')
+		w.held = ""
+		if w.scope.Schema == "" {
+			return text, "C"
+		}
+		return append(w.setLocal(text), ';'), "CC"
+	case !w.needsPath():
+		return nil, ""
+	case w.status == txOpen:
+		return append(w.setLocal(text), ';'), "C"
+	}
+	text = append(text, "select pg_catalog.set_config('search_path', "...)
+	text = w.path.appendLiteral(text, w.scope.Schema)
+	return append(text, ", true);"...), "TDC"
+}
+
+// setLocal is a utility command: unlike a select it takes no snapshot, so that
+// SET TRANSACTION may still follow.
+func (w *wire) setLocal(b []byte) []byte {
+	return w.path.append(append(b, "set local search_path to "...), w.scope.Schema)
+}

@@ -1,0 +1,104 @@
+package pgscope
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+)
+
+// The frontend and backend messages that the wire makes itself. Format: one
+// byte of type, four bytes of length (itself included), the body.
+// https://www.postgresql.org/docs/current/protocol-message-formats.html
+
+const headerLen = 5
+
+// scopeSQL sets $1 as the path of the current transaction.
+const scopeSQL = "select pg_catalog.set_config('search_path', $1, true)"
+
+// scopeStmt is the scope statement's name on the server. It is named, because
+// an unnamed one would destroy pgx's own unnamed statement, and its name cannot
+// be guessed, because SQL's EXECUTE could set the path by it.
+var scopeStmt = "gormtenancy_" + rand.Text()
+
+// begin starts a message of type t in b and returns where its length goes.
+func begin(b []byte, t byte) ([]byte, int) {
+	b = append(b, t, 0, 0, 0, 0)
+	return b, len(b) - 4
+}
+
+// end writes the length of the message whose length field is at.
+func end(b []byte, at int) []byte {
+	binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at))
+	return b
+}
+
+func appendCString(b []byte, s string) []byte {
+	return append(append(b, s...), 0)
+}
+
+func appendParse(b []byte, name, sql string) []byte {
+	b, at := begin(b, 'P')
+	b = appendCString(b, name)
+	b = appendCString(b, sql)
+	b = append(b, 0, 0) // no parameter types
+	return end(b, at)
+}
+
+// appendBind binds statement name to the unnamed portal, with at most one
+// text parameter, which param appends.
+func appendBind(b []byte, name string, param func([]byte) []byte) []byte {
+	b, at := begin(b, 'B')
+	b = append(b, 0) // unnamed portal
+	b = appendCString(b, name)
+	b = append(b, 0, 0) // parameter formats: all text
+	if param == nil {
+		b = append(b, 0, 0)
+	} else {
+		b = append(b, 0, 1, 0, 0, 0, 0)
+		size := len(b) - 4
+		b = param(b)
+		binary.BigEndian.PutUint32(b[size:], uint32(len(b)-size-4))
+	}
+	b = append(b, 0, 0) // result formats: all text
+	return end(b, at)
+}
+
+func appendExecute(b []byte) []byte {
+	b, at := begin(b, 'E')
+	b = append(b, 0, 0, 0, 0, 0) // unnamed portal, no row limit
+	return end(b, at)
+}
+
+// appendUtility adds Parse, Bind and Execute of an unnamed statement. Its
+// answers are "12C".
+func appendUtility(b []byte, sql string) []byte {
+	b = appendParse(b, "", sql)
+	b = appendBind(b, "", nil)
+	return appendExecute(b)
+}
+
+func appendQuery(b, prefix, text []byte) []byte {
+	b, at := begin(b, 'Q')
+	b = append(b, prefix...)
+	b = append(b, text...)
+	b = append(b, 0)
+	return end(b, at)
+}
+
+// appendComplete adds the answer of a command that the wire answered itself.
+func appendComplete(b []byte, tag string, status byte) []byte {
+	b, at := begin(b, 'C')
+	b = end(appendCString(b, tag), at)
+	b, at = begin(b, 'Z')
+	return end(append(b, status), at)
+}
+
+// bindsUnnamed reports whether a Bind message refers to the unnamed statement.
+func bindsUnnamed(msg []byte) bool {
+	body := msg[headerLen:]
+	for i, c := range body {
+		if c == 0 { // end of the portal's name
+			return i+1 < len(body) && body[i+1] == 0
+		}
+	}
+	return true
+}

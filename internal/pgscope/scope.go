@@ -1,0 +1,54 @@
+package pgscope
+
+import (
+	"strings"
+
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// Scope is what a statement runs in.
+type Scope struct {
+	// Owner is whose statement it is. A transaction belongs to the owner of
+	// its BEGIN; nobody else's statement runs in it.
+	Owner string
+	// Schema is the unquoted name of the schema that unqualified names mean.
+	// Empty: the path at rest, which finds nothing but pg_catalog.
+	Schema string
+	// Version is the schema's version, 0 if unknown. Statements of different
+	// versions never share a server-side prepared statement.
+	Version int64
+}
+
+// path renders search paths. suffix is what follows every tenant's schema:
+// schemas that are shared on purpose, then pg_temp, which PostgreSQL would
+// otherwise search first.
+type path struct{ suffix string }
+
+func newPath(visible []string) path {
+	var b strings.Builder
+	for _, s := range visible {
+		b.WriteString(", ")
+		b.WriteString(tenant.QuoteIdent(s))
+	}
+	b.WriteString(", pg_temp")
+	return path{b.String()}
+}
+
+// append adds the search path of schema to b. A name that nobody may have
+// (see tenant.ParseSchema; public is for shared scopes) cannot get here
+// unquoted.
+func (p path) append(b []byte, schema string) []byte {
+	b = append(b, tenant.QuoteIdent(schema)...)
+	return append(b, p.suffix...)
+}
+
+// appendLiteral adds the path as a string literal.
+func (p path) appendLiteral(b []byte, schema string) []byte {
+	b = append(b, '\'')
+	start := len(b)
+	b = p.append(b, schema)
+	if escaped := strings.ReplaceAll(string(b[start:]), "'", "''"); len(escaped) != len(b)-start {
+		b = append(b[:start], escaped...)
+	}
+	return append(b, '\'')
+}
