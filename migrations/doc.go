@@ -1,0 +1,13 @@
+// Package migrations holds the SQL of the control plane, as goose files, and
+// applies it.
+//
+// ApplyControl promises that however many processes start at once, each file
+// is applied once (an advisory lock of the control database orders them), that
+// every object comes to stand inside the one given schema and nowhere else,
+// and that a start with nothing left to do needs no right to create anything.
+//
+// The files name no schema: the search path of the run does. A file that was
+// released is never changed; a change is a new file.
+//
+// It does not migrate tenants' schemas.
+package migrations

@@ -1,0 +1,155 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// DefaultSchema is the control plane's schema unless Config.Schema says else.
+const DefaultSchema = "tenancy"
+
+// Config configures a Registry. DSN or ConnConfig is required.
+type Config struct {
+	// DSN is the control database's, as pgx reads it.
+	DSN string
+	// ConnConfig is used instead of DSN where the connection's settings were
+	// parsed already. It is copied. Its ConnString is what Shard returns as
+	// the primary of a shard that is the control database itself.
+	ConnConfig *pgx.ConnConfig
+	// Schema holds the control plane's tables. Default DefaultSchema. Its name
+	// is also the notification channel's.
+	Schema string
+	// HomeShard, if not empty, is the name under which Open registers the
+	// control database itself as a shard when there is no shard at all.
+	HomeShard string
+	// TTL is how long Lookup believes a tenant, and Shard a shard, without
+	// asking again; each entry's varies by up to 10% so that they do not run
+	// out together. Default 30 s.
+	TTL time.Duration
+	// NegativeTTL is how long Lookup believes that a tenant is unknown, and
+	// how long it waits before it asks an unreachable control plane again
+	// about a tenant that it serves from memory. Default 2 s.
+	NegativeTTL time.Duration
+	// StaleFor is how long after TTL an entry still serves while the control
+	// plane cannot be reached. Default 10 min.
+	StaleFor time.Duration
+	// QueryTimeout bounds a connection attempt, and the questions that are
+	// asked on behalf of many callers at once. Default 5 s.
+	QueryTimeout time.Duration
+	// ProvisionTimeout is the age after which a tenant that is still being
+	// provisioned, and that no process works on, counts as left behind by a
+	// crash: Create takes it over. Default 1 min.
+	ProvisionTimeout time.Duration
+	// MaxConns bounds the connections for questions, and separately those for
+	// tenants being created or deleted. One more listens. Default 4.
+	MaxConns int32
+	// Logger gets what happens in the background. Default slog.Default().
+	Logger *slog.Logger
+	// Provision fills a new tenant's schema; see SetProvisioner.
+	Provision func(ctx context.Context, t tenant.Tenant) error
+}
+
+func (c Config) withDefaults() (Config, error) {
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		def   time.Duration
+	}{
+		{"TTL", &c.TTL, 30 * time.Second},
+		{"NegativeTTL", &c.NegativeTTL, 2 * time.Second},
+		{"StaleFor", &c.StaleFor, 10 * time.Minute},
+		{"QueryTimeout", &c.QueryTimeout, 5 * time.Second},
+		{"ProvisionTimeout", &c.ProvisionTimeout, time.Minute},
+	} {
+		if *d.value < 0 {
+			return c, fmt.Errorf("registry.Config.%s is negative: leave it out for %s", d.name, d.def)
+		}
+		if *d.value == 0 {
+			*d.value = d.def
+		}
+	}
+	if c.MaxConns < 0 {
+		return c, errors.New("registry.Config.MaxConns is negative: leave it out for 4")
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = 4
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c.withSchema()
+}
+
+func (c Config) withSchema() (Config, error) {
+	if c.Schema == "" {
+		c.Schema = DefaultSchema
+	}
+	if c.Schema == DefaultSchema {
+		return c, nil
+	}
+	// The rules for a tenant's schema keep public and PostgreSQL's own out.
+	if _, err := tenant.ParseSchema(c.Schema); err != nil {
+		return c, fmt.Errorf("registry.Config.Schema: %w", err)
+	}
+	return c, nil
+}
+
+// connConfig returns the control database's settings, a copy.
+func (c Config) connConfig() (*pgx.ConnConfig, error) {
+	if c.ConnConfig != nil {
+		if c.DSN != "" {
+			return nil, errors.New("registry.Config has both DSN and ConnConfig: give one")
+		}
+		return c.ConnConfig.Copy(), nil
+	}
+	if c.DSN == "" {
+		return nil, errors.New("registry.Config has no DSN: give the control database's")
+	}
+	conn, err := parseDSN(c.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("control database: %w", err)
+	}
+	return conn, nil
+}
+
+// parseDSN reads a DSN. The error says nothing of it.
+func parseDSN(dsn string) (*pgx.ConnConfig, error) {
+	scheme, _, isURL := strings.Cut(dsn, "://")
+	if isURL && !strings.ContainsAny(scheme, " =") && scheme != "postgres" && scheme != "postgresql" {
+		// pgx would take it, password and all, for the name of a setting.
+		return nil, errDSN
+	}
+	p, err := pgxpool.ParseConfig(dsn) // as pgx, and pool_... is left out
+	if err != nil {
+		return nil, errDSN
+	}
+	return p.ConnConfig, nil
+}
+
+// errDSN replaces pgx's own error, which repeats the DSN and cannot hide every
+// spelling of a password.
+var errDSN = errors.New("the DSN cannot be read: want a URL or keyword/value string as libpq takes it")
+
+// newPool returns a pool that connects when it is first used.
+func newPool(ctx context.Context, conn *pgx.ConnConfig, maxConns int32) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(conn.ConnString())
+	if err != nil {
+		return nil, fmt.Errorf("control database: %w", errDSN)
+	}
+	cfg.ConnConfig = conn.Copy()
+	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = maxConns, 0, 0
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open the control pool: %w", err)
+	}
+	return pool, nil
+}

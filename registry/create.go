@@ -1,0 +1,237 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// Create makes a tenant: its row, its schema on a shard, and what the
+// provisioner puts there. It returns when the tenant serves. If anything fails
+// or ctx ends, what was made is undone; if that fails too, the tenant remains
+// in the state provisioning, and a later Create of the same ID (after
+// Config.ProvisionTimeout) or Delete finishes the matter.
+//
+// The shard is spec.Shard, or the one that consistent hashing of the ID
+// proposes among those of spec.Region (of all, if that is empty).
+//
+// The error wraps tenant.ErrInvalidID, tenant.ErrInvalidSchema,
+// tenant.ErrExists, ErrSchemaExists, ErrNoShard, tenant.ErrUnknownShard,
+// tenant.ErrUnavailable, or what the shard or the provisioner said.
+func (r *Registry) Create(ctx context.Context, spec tenant.Spec) (tenant.Tenant, error) {
+	t, err := r.create(ctx, spec)
+	if err != nil {
+		return tenant.Tenant{}, fmt.Errorf("create tenant %.64q: %w", spec.ID, err)
+	}
+	return t, nil
+}
+
+func (r *Registry) create(ctx context.Context, spec tenant.Spec) (tenant.Tenant, error) {
+	want, err := r.plan(spec)
+	if err != nil {
+		return tenant.Tenant{}, err
+	}
+	if err := r.place(ctx, want, spec); err != nil {
+		return tenant.Tenant{}, err
+	}
+	l, err := r.lock(ctx, want.ID, false)
+	if err != nil {
+		return tenant.Tenant{}, err
+	}
+	if l == nil {
+		return tenant.Tenant{}, fmt.Errorf("another process works on it: %w", tenant.ErrExists)
+	}
+	c := &creation{r: r, lock: l, rec: want}
+	defer c.unlock(ctx)
+	// Other processes hear of it; this one does not wait for that.
+	defer r.cache.invalidate(want.ID)
+	t, err := c.run(ctx)
+	if err != nil {
+		return c.undo(ctx, err)
+	}
+	return t, nil
+}
+
+// plan checks a spec and fills in its defaults.
+func (r *Registry) plan(spec tenant.Spec) (*record, error) {
+	if _, err := tenant.ParseID(string(spec.ID)); err != nil {
+		return nil, err
+	}
+	if spec.Schema == "" {
+		spec.Schema = tenant.SchemaFor(spec.ID)
+	}
+	if _, err := tenant.ParseSchema(spec.Schema); err != nil {
+		return nil, err
+	}
+	if spec.Schema == r.cfg.Schema {
+		return nil, fmt.Errorf("%w %q: it is the control plane's", tenant.ErrInvalidSchema, spec.Schema)
+	}
+	if spec.Tier == "" {
+		spec.Tier = tenant.TierDefault
+	}
+	if !(Filter{Tier: spec.Tier}).matchable() || len(spec.Tier) > tenant.MaxIDLen {
+		return nil, fmt.Errorf("tier %.64q: want at most %d printable ASCII characters", spec.Tier, tenant.MaxIDLen)
+	}
+	return &record{Tenant: tenant.Tenant{ID: spec.ID, Schema: spec.Schema, Tier: spec.Tier}}, nil
+}
+
+// creation is one Create under way.
+type creation struct {
+	r    *Registry
+	lock *tenantLock // nil if it was lost and could not be taken again
+	rec  *record
+	// begun is whether a row may exist, and made whether a schema may, that
+	// this creation answers for.
+	begun, made bool
+}
+
+func (c *creation) run(ctx context.Context) (tenant.Tenant, error) {
+	if err := c.claim(ctx); err != nil {
+		return tenant.Tenant{}, err
+	}
+	// The provisioner's statements look the tenant up.
+	c.r.cache.invalidate(c.rec.ID)
+	made, err := c.r.createSchema(ctx, c.rec)
+	c.made = c.made || made
+	if err != nil {
+		return tenant.Tenant{}, err
+	}
+	if err := c.provision(ctx); err != nil {
+		return tenant.Tenant{}, err
+	}
+	return c.activate(ctx)
+}
+
+// claim enters the row, or takes over one that a crash left behind.
+func (c *creation) claim(ctx context.Context) error {
+	t := &c.rec.Tenant
+	c.rec.State, c.rec.origin, c.rec.attempt = tenant.StateProvisioning, rand.Text(), 1
+	c.begun = true
+	rec, err := c.r.insert(ctx, c.lock, c.rec)
+	if err != nil || rec != nil {
+		if rec != nil {
+			c.rec = rec
+		}
+		return err
+	}
+	c.begun = false
+	rec, err = one(c.lock.Query(ctx, c.r.sql.takeOver, t.ID, c.r.cfg.ProvisionTimeout.Seconds()))
+	if err != nil {
+		return failed(ctx, "take over its row", err)
+	}
+	if rec == nil {
+		return fmt.Errorf("its ID, or schema %s on shard %s: %w", tenant.QuoteIdent(t.Schema), t.Placement.Shard, tenant.ErrExists)
+	}
+	// Where the first attempt placed it there may be a schema already.
+	c.rec, c.begun, c.made = rec, true, true
+	return nil
+}
+
+// insert enters a row. It returns nil if the ID or the schema is taken.
+func (r *Registry) insert(ctx context.Context, l *tenantLock, rec *record) (*record, error) {
+	got, err := one(l.Query(ctx, r.sql.insert, rec.ID, rec.Schema, rec.State, rec.Tier,
+		rec.Placement.Shard, rec.Placement.Region, rec.origin))
+	switch {
+	case sqlState(err) == foreignKeyViolation:
+		return nil, unknownShard(rec.Placement.Shard)
+	case err != nil:
+		return nil, failed(ctx, "enter its row", err)
+	}
+	return got, nil
+}
+
+func (c *creation) provision(ctx context.Context) error {
+	fn := c.r.provision.Load()
+	if fn == nil {
+		return nil
+	}
+	ctx = tenant.Admit(tenant.NewContext(ctx, c.rec.ID), tenant.StateProvisioning)
+	if err := (*fn)(ctx, c.rec.Tenant); err != nil {
+		return fmt.Errorf("provision its schema: %w", err)
+	}
+	return nil
+}
+
+func (c *creation) activate(ctx context.Context) (tenant.Tenant, error) {
+	rec, err := one(c.lock.Query(ctx, c.r.sql.activate, c.rec.ID, c.rec.origin, c.rec.attempt))
+	switch {
+	case err != nil:
+		return tenant.Tenant{}, failed(ctx, "activate it", err)
+	case rec == nil:
+		return tenant.Tenant{}, fmt.Errorf("activate it: its row was changed meanwhile: %w", ErrState)
+	}
+	return rec.Tenant, nil
+}
+
+// undo removes what the creation made, if its row is still its own, and
+// returns cause together with what went wrong on the way. A creation of which
+// only the last answer was lost has succeeded.
+func (c *creation) undo(ctx context.Context, cause error) (tenant.Tenant, error) {
+	if !c.begun {
+		return tenant.Tenant{}, cause
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	rec, err := c.standing(ctx)
+	switch {
+	case err == nil && rec == nil:
+		return tenant.Tenant{}, cause
+	case err == nil && rec.State != tenant.StateProvisioning:
+		return rec.Tenant, nil
+	case err == nil:
+		err = c.remove(ctx)
+	}
+	if err != nil {
+		err = fmt.Errorf("undo, so that the tenant may remain in state %s (create it again later, or delete it): %w",
+			tenant.StateProvisioning, err)
+	}
+	return tenant.Tenant{}, errors.Join(cause, err)
+}
+
+// standing returns the row, or nil if it is not this creation's any more:
+// another process took it over or deleted it, or it was never entered.
+func (c *creation) standing(ctx context.Context) (*record, error) {
+	if err := c.relock(ctx); err != nil {
+		return nil, err
+	}
+	rec, err := one(c.lock.Query(ctx, c.r.sql.get, c.rec.ID))
+	if err != nil {
+		return nil, failed(ctx, "read its row", err)
+	}
+	if rec == nil || rec.origin != c.rec.origin || rec.attempt != c.rec.attempt {
+		return nil, nil
+	}
+	return rec, nil
+}
+
+// relock takes the lock again if it went with its connection.
+func (c *creation) relock(ctx context.Context) (err error) {
+	if !c.lock.lost(ctx) {
+		return nil
+	}
+	c.unlock(ctx) // first, or creations that wait for connections block each other
+	c.lock, err = c.r.lock(ctx, c.rec.ID, true)
+	return err
+}
+
+func (c *creation) unlock(ctx context.Context) {
+	if c.lock != nil {
+		c.lock.unlock(ctx)
+	}
+	c.lock = nil
+}
+
+func (c *creation) remove(ctx context.Context) error {
+	if c.made {
+		if err := c.r.dropSchema(ctx, c.rec); err != nil {
+			return err
+		}
+	}
+	if _, err := c.lock.Exec(ctx, c.r.sql.remove, c.rec.ID, c.rec.origin, c.rec.attempt); err != nil {
+		return failed(ctx, "remove its row", err)
+	}
+	return nil
+}

@@ -1,0 +1,37 @@
+// Package registry is the truth about tenants and shards: which exist, in what
+// state, and where each one's schema lives. It keeps them in the control
+// plane, one schema (by default "tenancy") of a PostgreSQL database, which Open
+// prepares by itself.
+//
+// It promises that
+//   - Lookup and Shard answer from memory, allocate nothing on a hit, and ask
+//     the database once however many callers miss at the same time;
+//   - a change made anywhere reaches every process over LISTEN/NOTIFY, within
+//     Config.TTL where a notification was lost; after a reconnect nothing that
+//     was cached before is believed, and a row that was read before a change
+//     is not cached after it;
+//   - with the control plane down, known tenants are served for
+//     Config.StaleFor, and others fail with tenant.ErrUnavailable;
+//   - Create leaves a tenant that serves, or nothing: it overwrites no schema,
+//     undoes what it made, and a creation that died with its process is taken
+//     up by the next one;
+//   - no error and no log line holds a password.
+//
+// The states, and who moves a tenant between them:
+//
+//	            Create             Suspend
+//	provisioning ────────> active ────────> suspended
+//	                        │   ^   Resume      │
+//	                 Delete │   └───────────────┤
+//	                        v                   │ Delete
+//	                     archived <─────────────┘
+//	                        │ Delete, continued
+//	                        v
+//	                     (no row)
+//
+// Adopt enters a schema that exists already as active. Each of Create, Adopt
+// and Delete holds the tenant's advisory lock on the control database.
+//
+// It does not route statements, move tenants, or migrate their schemas, and it
+// does not know GORM: what fills a new schema is the provisioner's business.
+package registry

@@ -1,0 +1,141 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// Adopt enters a schema that exists already as an active tenant. It runs no
+// DDL, and no provisioner. The shard is spec.Shard, or the only one, or
+// Config.HomeShard. The error wraps tenant.ErrInvalidID,
+// tenant.ErrInvalidSchema, tenant.ErrExists, ErrNoSchema, ErrNoShard,
+// tenant.ErrUnknownShard or tenant.ErrUnavailable.
+func (r *Registry) Adopt(ctx context.Context, spec tenant.Spec) (tenant.Tenant, error) {
+	t, err := r.adopt(ctx, spec)
+	if err != nil {
+		return tenant.Tenant{}, fmt.Errorf("adopt tenant %.64q: %w", spec.ID, err)
+	}
+	return t, nil
+}
+
+func (r *Registry) adopt(ctx context.Context, spec tenant.Spec) (tenant.Tenant, error) {
+	want, err := r.plan(spec)
+	if err != nil {
+		return tenant.Tenant{}, err
+	}
+	if spec.Shard, err = r.adoptionShard(ctx, spec); err != nil {
+		return tenant.Tenant{}, err
+	}
+	if err := r.place(ctx, want, spec); err != nil {
+		return tenant.Tenant{}, err
+	}
+	l, err := r.lock(ctx, want.ID, true)
+	if err != nil {
+		return tenant.Tenant{}, err
+	}
+	defer l.unlock(ctx)
+	defer r.cache.invalidate(want.ID)
+	if err := r.requireSchema(ctx, want); err != nil {
+		return tenant.Tenant{}, err
+	}
+	want.State = tenant.StateActive
+	rec, err := r.insert(ctx, l, want)
+	if err != nil {
+		return tenant.Tenant{}, err
+	}
+	if rec == nil {
+		return tenant.Tenant{}, fmt.Errorf("its ID, or schema %s on shard %s: %w",
+			tenant.QuoteIdent(want.Schema), want.Placement.Shard, tenant.ErrExists)
+	}
+	return rec.Tenant, nil
+}
+
+func (r *Registry) requireSchema(ctx context.Context, rec *record) error {
+	return r.onShard(ctx, rec.Placement.Shard, func(conn *pgx.Conn) error {
+		exists, _, err := schemaComment(ctx, conn, rec.Schema)
+		if err == nil && !exists {
+			return fmt.Errorf("schema %s: %w", tenant.QuoteIdent(rec.Schema), ErrNoSchema)
+		}
+		return err
+	})
+}
+
+// Suspend makes an active tenant refuse every statement (tenant.ErrSuspended)
+// and keeps its data. A suspended tenant stays so. The error wraps
+// tenant.ErrInvalidID, tenant.ErrUnknown, ErrState or tenant.ErrUnavailable.
+func (r *Registry) Suspend(ctx context.Context, id tenant.ID) error {
+	return r.change(ctx, "suspend", id, tenant.StateActive, tenant.StateSuspended)
+}
+
+// Resume makes a suspended tenant serve again. An active tenant stays so. The
+// error is as Suspend's.
+func (r *Registry) Resume(ctx context.Context, id tenant.ID) error {
+	return r.change(ctx, "resume", id, tenant.StateSuspended, tenant.StateActive)
+}
+
+func (r *Registry) change(ctx context.Context, verb string, id tenant.ID, from, to tenant.State) error {
+	if _, err := tenant.ParseID(string(id)); err != nil {
+		return err
+	}
+	defer r.cache.invalidate(id)
+	tag, err := r.questions.Exec(ctx, r.sql.setState, id, from, to)
+	if err != nil {
+		return failed(ctx, verb+" tenant "+string(id), err)
+	}
+	if tag.RowsAffected() > 0 {
+		return nil
+	}
+	t, err := r.Get(ctx, id)
+	if err != nil || t.State == to {
+		return err
+	}
+	return fmt.Errorf("%s tenant %s: it is %s, only an %s tenant can be: %w", verb, id, t.State, from, ErrState)
+}
+
+// Delete drops the tenant's schema, with all that is in it and all that depends
+// on it, and forgets the tenant. It is final. The tenant stops serving first;
+// if the schema cannot be dropped it remains archived, and another Delete
+// continues. A schema that was adopted is dropped like one that was created.
+//
+// It waits for statements that use the tenant's tables, as long as ctx allows.
+// The error wraps tenant.ErrInvalidID, tenant.ErrUnknown, ErrState (while the
+// tenant is being moved) or tenant.ErrUnavailable.
+func (r *Registry) Delete(ctx context.Context, id tenant.ID) error {
+	if _, err := tenant.ParseID(string(id)); err != nil {
+		return err
+	}
+	l, err := r.lock(ctx, id, true)
+	if err != nil {
+		return err
+	}
+	defer l.unlock(ctx)
+	defer r.cache.invalidate(id)
+	op := "delete tenant " + string(id)
+	rec, err := one(l.Query(ctx, r.sql.retire, id))
+	switch {
+	case err != nil:
+		return failed(ctx, op, err)
+	case rec == nil:
+		return r.notRetired(ctx, id)
+	}
+	r.cache.invalidate(id)
+	if err := r.dropSchema(ctx, rec); err != nil {
+		return fmt.Errorf("%s: it is %s and serves no more, delete it again to finish: %w", op, rec.State, err)
+	}
+	if _, err := l.Exec(ctx, r.sql.remove, id, rec.origin, rec.attempt); err != nil {
+		return failed(ctx, op, err)
+	}
+	return nil
+}
+
+func (r *Registry) notRetired(ctx context.Context, id tenant.ID) error {
+	t, err := r.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("delete tenant %s: it is %s, wait for the end of that: %w", id, t.State, ErrState)
+}

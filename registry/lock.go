@@ -1,0 +1,70 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// undoTimeout bounds what is cleaned up after the caller's context has ended.
+const undoTimeout = 30 * time.Second
+
+// tenantLock is a tenant's advisory lock on the control database. Whoever holds
+// it runs every statement about the tenant on conn: a lock that was lost with
+// its connection takes the statements with it.
+type tenantLock struct {
+	*pgxpool.Conn
+	key int64
+}
+
+// lock takes the tenant's lock. If another holds it, lock waits, or returns
+// nil if told not to.
+func (r *Registry) lock(ctx context.Context, id tenant.ID, wait bool) (*tenantLock, error) {
+	conn, err := r.work.Acquire(ctx)
+	if err != nil {
+		return nil, failed(ctx, "lock tenant "+string(id), err)
+	}
+	l := &tenantLock{conn, lockKey(r.cfg.Schema, id)}
+	if wait {
+		_, err = conn.Exec(ctx, "SELECT pg_advisory_lock($1)", l.key)
+	} else {
+		var got bool
+		err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", l.key).Scan(&got)
+		if err == nil && !got {
+			conn.Release()
+			return nil, nil
+		}
+	}
+	if err != nil {
+		l.unlock(ctx) // it may hold all the same
+		return nil, failed(ctx, "lock tenant "+string(id), err)
+	}
+	return l, nil
+}
+
+// unlock gives the lock back, if need be by closing the connection.
+func (l *tenantLock) unlock(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	defer cancel()
+	var held bool
+	err := l.QueryRow(ctx, "SELECT pg_advisory_unlock($1)", l.key).Scan(&held)
+	if err != nil || !held {
+		_ = l.Conn.Conn().Close(ctx) // the server ends the session either way
+	}
+	l.Release()
+}
+
+// lost reports whether the lock went with its connection. Only a question finds
+// that out: a connection that the server closed looks healthy until then.
+func (l *tenantLock) lost(ctx context.Context) bool { return l.Ping(ctx) != nil }
+
+func lockKey(schema string, id tenant.ID) int64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "gormtenancy/tenant/%s/%s", schema, id)
+	return int64(h.Sum64())
+}

@@ -1,0 +1,86 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/gormtenancy/gormtenancy/internal/ring"
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// place chooses the shard of a new tenant.
+func (r *Registry) place(ctx context.Context, rec *record, spec tenant.Spec) error {
+	shards, err := r.Shards(ctx)
+	if err != nil {
+		return err
+	}
+	var s tenant.Shard
+	if spec.Shard != "" {
+		s, err = named(shards, spec)
+	} else {
+		s, err = proposed(shards, spec)
+	}
+	if err != nil {
+		return err
+	}
+	rec.Placement = tenant.Placement{Shard: s.Name, Region: s.Region, Epoch: 1}
+	return nil
+}
+
+func named(shards []tenant.Shard, spec tenant.Spec) (tenant.Shard, error) {
+	for _, s := range shards {
+		if s.Name != spec.Shard {
+			continue
+		}
+		if spec.Region != "" && spec.Region != s.Region {
+			return tenant.Shard{}, fmt.Errorf("%w: shard %s is in region %q, not in %.64q", ErrNoShard, s.Name, s.Region, spec.Region)
+		}
+		return s, nil
+	}
+	return tenant.Shard{}, unknownShard(spec.Shard)
+}
+
+func proposed(shards []tenant.Shard, spec tenant.Spec) (tenant.Shard, error) {
+	byName := map[string]tenant.Shard{}
+	var names []string
+	for _, s := range shards {
+		if spec.Region == "" || s.Region == spec.Region {
+			byName[s.Name] = s
+			names = append(names, s.Name)
+		}
+	}
+	if len(names) == 0 {
+		if spec.Region != "" {
+			return tenant.Shard{}, fmt.Errorf("%w: none of %d is in region %.64q", ErrNoShard, len(shards), spec.Region)
+		}
+		return tenant.Shard{}, ErrNoShard
+	}
+	hash, err := ring.New(names)
+	if err != nil {
+		return tenant.Shard{}, fmt.Errorf("%w: name one in Spec.Shard: %w", ErrNoShard, err)
+	}
+	return byName[hash.Propose(string(spec.ID))], nil
+}
+
+// adoptionShard returns the shard of a schema that exists already, which no
+// hash can know: the one that was named, the only one, or the home shard.
+func (r *Registry) adoptionShard(ctx context.Context, spec tenant.Spec) (string, error) {
+	if spec.Shard != "" {
+		return spec.Shard, nil
+	}
+	shards, err := r.Shards(ctx)
+	if err != nil {
+		return "", err
+	}
+	home := func(s tenant.Shard) bool { return s.Name == r.cfg.HomeShard }
+	switch {
+	case len(shards) == 0:
+		return "", ErrNoShard
+	case len(shards) == 1:
+		return shards[0].Name, nil
+	case slices.ContainsFunc(shards, home):
+		return r.cfg.HomeShard, nil
+	}
+	return "", fmt.Errorf("there are %d shards: say in Spec.Shard where the schema is", len(shards))
+}

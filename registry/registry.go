@@ -1,0 +1,151 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/gormtenancy/gormtenancy/internal/service"
+	"github.com/gormtenancy/gormtenancy/migrations"
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// Provisioner fills the schema of a new tenant.
+type Provisioner = func(ctx context.Context, t tenant.Tenant) error
+
+// Registry is the control plane's client. It is safe for concurrent use.
+// Obtain one with Open; Close it.
+type Registry struct {
+	cfg  Config
+	conn *pgx.ConnConfig // the control database's, never changed
+	log  *slog.Logger
+	sql  queries
+
+	// questions carries short statements only, one connection each. work
+	// carries the tenants' locks, which are held while a provisioner runs and
+	// asks questions: in one pool they would wait for each other.
+	questions, work *pgxpool.Pool
+
+	cache     *cache
+	shards    *shardCache
+	provision atomic.Pointer[Provisioner]
+	loops     service.Group
+
+	// mu guards closed, and that flights gains none once it is set. It is
+	// never held while waiting.
+	mu      sync.Mutex
+	closed  bool
+	flights sync.WaitGroup
+	// done is cancelled by Close, and ends the flights.
+	done   context.Context
+	cancel context.CancelFunc
+}
+
+// Open connects to the control database, brings the control plane's schema to
+// the newest version, once however many processes do so at the same time, and
+// starts to listen for changes. The registry outlives ctx.
+func Open(ctx context.Context, cfg Config) (*Registry, error) {
+	r, err := newRegistry(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.prepare(ctx); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// newRegistry returns a registry that has touched nothing yet.
+func newRegistry(ctx context.Context, cfg Config) (*Registry, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := cfg.connConfig()
+	if err != nil {
+		return nil, err
+	}
+	r := &Registry{
+		cfg: cfg, conn: conn, log: cfg.Logger, sql: newQueries(cfg.Schema),
+		cache: newCache(cfg), shards: newShardCache(),
+	}
+	r.SetProvisioner(cfg.Provision)
+	detached := context.WithoutCancel(ctx)
+	r.done, r.cancel = context.WithCancel(detached)
+	if r.questions, err = newPool(detached, conn, cfg.MaxConns); err != nil {
+		return nil, err
+	}
+	if r.work, err = newPool(detached, conn, cfg.MaxConns); err != nil {
+		r.questions.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Registry) prepare(ctx context.Context) error {
+	if err := migrations.ApplyControl(ctx, r.conn, r.cfg.Schema); err != nil {
+		return failed(ctx, "prepare the control plane", err)
+	}
+	if err := r.ensureHome(ctx); err != nil {
+		return err
+	}
+	return r.loops.Start(ctx, r.listen, r.sweep)
+}
+
+// Close ends what runs in the background and closes the connections. It waits
+// for operations that are under way. It may be called more than once.
+func (r *Registry) Close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.cancel()
+	r.loops.Stop()
+	r.flights.Wait()
+	r.cache.flush()
+	r.work.Close()
+	r.questions.Close()
+}
+
+// begin enters a flight, unless the registry is closed.
+func (r *Registry) begin() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.flights.Add(1)
+	return true
+}
+
+// SetProvisioner makes Create call fn once a new tenant's schema exists, and
+// before the tenant serves. fn's context names the tenant (tenant.NewContext)
+// and admits its state, so that statements run with it land in the new schema.
+// An error of fn undoes the creation. After a crash fn runs again for a schema
+// that it may have filled in part. nil leaves new schemas empty.
+func (r *Registry) SetProvisioner(fn Provisioner) {
+	if fn == nil {
+		r.provision.Store(nil)
+		return
+	}
+	r.provision.Store(&fn)
+}
+
+// Ping reports whether the control database answers. Its error wraps
+// tenant.ErrUnavailable.
+func (r *Registry) Ping(ctx context.Context) error {
+	if err := r.questions.Ping(ctx); err != nil {
+		return failed(ctx, "ping the control plane", err)
+	}
+	return nil
+}
+
+// String names the registry without its secrets.
+func (r *Registry) String() string {
+	return fmt.Sprintf("registry %s in %s", tenant.QuoteIdent(r.cfg.Schema), tenant.RedactDSN(r.conn.ConnString()))
+}

@@ -1,0 +1,153 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// AddShard registers a shard. One of the same name takes the new values, for
+// instance after a failover; with equal values nothing happens. The databases
+// are not connected to. A database that is another shard's primary already is
+// refused: two tenants could share a schema there. (They are told apart by
+// host, port and name, so that an alias of the host goes unnoticed.)
+func (r *Registry) AddShard(ctx context.Context, s tenant.Shard) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	for _, dsn := range append([]string{s.Primary}, s.Replicas...) {
+		if _, err := r.parseDSN(dsn); err != nil {
+			return fmt.Errorf("shard %s: %w", s.Name, err)
+		}
+	}
+	err := pgx.BeginFunc(ctx, r.questions, func(tx pgx.Tx) error { return r.addShard(ctx, tx, s) })
+	if errors.Is(err, errShared) {
+		return err
+	}
+	if err != nil {
+		return failed(ctx, "add shard "+s.Name, err)
+	}
+	r.refreshShards(ctx)
+	return nil
+}
+
+var errShared = errors.New("its primary is another shard's already")
+
+func (r *Registry) addShard(ctx context.Context, tx pgx.Tx, s tenant.Shard) error {
+	others, err := r.lockShards(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, o := range others {
+		if o.Name != s.Name && r.sameDatabase(o.Primary, s.Primary) {
+			return fmt.Errorf("shard %s: %w: %s", s.Name, errShared, o.Name)
+		}
+	}
+	primary, replicas := s.Primary, s.Replicas
+	if primary == r.conn.ConnString() {
+		primary = "" // each process has its own way to the control database
+	}
+	if replicas == nil {
+		replicas = []string{}
+	}
+	_, err = tx.Exec(ctx, r.sql.upsertShard, s.Name, s.Region, primary, replicas)
+	return err
+}
+
+// lockShards returns the shards, and keeps others from changing them until tx
+// ends.
+func (r *Registry) lockShards(ctx context.Context, tx pgx.Tx) (map[string]tenant.Shard, error) {
+	if _, err := tx.Exec(ctx, r.sql.lockShards); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, r.sql.shards)
+	if err != nil {
+		return nil, err
+	}
+	return r.collectShards(rows)
+}
+
+// sameDatabase compares where two DSNs lead to.
+func (r *Registry) sameDatabase(a, b string) bool {
+	x, errX := r.parseDSN(a)
+	y, errY := r.parseDSN(b)
+	if errX != nil || errY != nil || x.Database != y.Database {
+		return false
+	}
+	return slices.ContainsFunc(hosts(x), func(h string) bool { return slices.Contains(hosts(y), h) })
+}
+
+// hosts returns the addresses that a DSN with several hosts may lead to.
+func hosts(c *pgx.ConnConfig) []string {
+	all := []string{fmt.Sprintf("%s:%d", strings.ToLower(c.Host), c.Port)}
+	for _, f := range c.Fallbacks {
+		all = append(all, fmt.Sprintf("%s:%d", strings.ToLower(f.Host), f.Port))
+	}
+	return all
+}
+
+// parseDSN reads a shard's DSN. The error says nothing of it.
+func (r *Registry) parseDSN(dsn string) (*pgx.ConnConfig, error) {
+	if dsn == r.conn.ConnString() {
+		return r.conn.Copy(), nil
+	}
+	return parseDSN(dsn)
+}
+
+// RemoveShard forgets a shard. It is refused with ErrShardInUse while tenants
+// live there. The error wraps tenant.ErrUnknownShard if there is none.
+func (r *Registry) RemoveShard(ctx context.Context, name string) error {
+	op := fmt.Sprintf("remove shard %.64q", name)
+	tag, err := r.questions.Exec(ctx, r.sql.removeShard, name)
+	switch {
+	case sqlState(err) == foreignKeyViolation:
+		return r.inUse(ctx, op, name)
+	case err != nil:
+		return failed(ctx, op, err)
+	case tag.RowsAffected() == 0:
+		return unknownShard(name)
+	}
+	r.refreshShards(ctx)
+	return nil
+}
+
+func (r *Registry) inUse(ctx context.Context, op, name string) error {
+	var n int64
+	if err := r.questions.QueryRow(ctx, r.sql.countTenants, name).Scan(&n); err != nil {
+		return failed(ctx, op, err)
+	}
+	return fmt.Errorf("%s: %w: %d tenants live there", op, ErrShardInUse, n)
+}
+
+// ensureHome registers the control database as the first shard, and reads the
+// shards for the first time.
+func (r *Registry) ensureHome(ctx context.Context) error {
+	s, err := r.shardsSince(ctx, time.Now())
+	if err != nil || r.cfg.HomeShard == "" || len(s.shards) > 0 {
+		return err
+	}
+	home := tenant.Shard{Name: r.cfg.HomeShard, Primary: "the control database"}
+	if err := home.Validate(); err != nil {
+		return fmt.Errorf("registry.Config.HomeShard: %w", err)
+	}
+	err = pgx.BeginFunc(ctx, r.questions, func(tx pgx.Tx) error {
+		// Without the lock two processes with different names add one each.
+		if _, err := tx.Exec(ctx, r.sql.lockShards); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, r.sql.addHome, home.Name)
+		return err
+	})
+	if err != nil {
+		return failed(ctx, "register shard "+home.Name, err)
+	}
+	_, err = r.shardsSince(ctx, time.Now())
+	return err
+}

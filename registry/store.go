@@ -1,0 +1,97 @@
+package registry
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// record is a tenant's row.
+type record struct {
+	tenant.Tenant
+	origin  string // the mark of the schema that was made for it, empty if adopted
+	attempt int64
+}
+
+// mark is the comment on the schema that was made for this row.
+func (rec *record) mark() string { return markPrefix + string(rec.ID) + " " + rec.origin }
+
+const markPrefix = "gormtenancy tenant "
+
+// queries are the control plane's statements. Every name in them is qualified,
+// so that no search path matters.
+type queries struct {
+	get, list, insert, takeOver, activate, remove, setState, retire     string
+	shards, upsertShard, removeShard, lockShards, addHome, countTenants string
+}
+
+const columns = "id, schema_name, state, tier, shard, region, epoch, version, origin, attempt, created_at, updated_at"
+
+func newQueries(schema string) queries {
+	expand := strings.NewReplacer(
+		"{tenants}", tenant.QuoteIdent(schema)+".tenants",
+		"{shards}", tenant.QuoteIdent(schema)+".shards",
+		"{columns}", columns,
+	).Replace
+	return queries{
+		get:  expand("SELECT {columns} FROM {tenants} WHERE id = $1"),
+		list: expand("SELECT {columns} FROM {tenants}"),
+		insert: expand(`INSERT INTO {tenants} (id, schema_name, state, tier, shard, region, origin)
+			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING {columns}`),
+		takeOver: expand(`UPDATE {tenants} SET attempt = attempt + 1, updated_at = now()
+			WHERE id = $1 AND state = 'provisioning' AND origin <> ''
+			AND updated_at <= now() - make_interval(secs => $2::float8) RETURNING {columns}`),
+		activate: expand(`UPDATE {tenants} SET state = 'active', updated_at = now()
+			WHERE id = $1 AND state = 'provisioning' AND origin = $2 AND attempt = $3 RETURNING {columns}`),
+		remove: expand("DELETE FROM {tenants} WHERE id = $1 AND origin = $2 AND attempt = $3"),
+		setState: expand(`UPDATE {tenants} SET state = $3, updated_at = now()
+			WHERE id = $1 AND state = $2`),
+		// A row that is still being provisioned keeps its state, which says
+		// that its schema may be somebody else's.
+		retire: expand(`UPDATE {tenants} SET attempt = attempt + 1, updated_at = now(),
+			state = CASE state WHEN 'provisioning' THEN state ELSE 'archived' END
+			WHERE id = $1 AND state <> 'moving' RETURNING {columns}`),
+		shards: expand("SELECT name, region, primary_dsn, replica_dsns FROM {shards} ORDER BY name"),
+		upsertShard: expand(`INSERT INTO {shards} AS s (name, region, primary_dsn, replica_dsns) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (name) DO UPDATE SET region = excluded.region, primary_dsn = excluded.primary_dsn,
+				replica_dsns = excluded.replica_dsns, updated_at = now()
+			WHERE (s.region, s.primary_dsn, s.replica_dsns)
+				IS DISTINCT FROM (excluded.region, excluded.primary_dsn, excluded.replica_dsns)`),
+		removeShard:  expand("DELETE FROM {shards} WHERE name = $1"),
+		lockShards:   expand("LOCK TABLE {shards} IN SHARE ROW EXCLUSIVE MODE"),
+		addHome:      expand("INSERT INTO {shards} (name) SELECT $1 WHERE NOT EXISTS (SELECT FROM {shards})"),
+		countTenants: expand("SELECT count(*) FROM {tenants} WHERE shard = $1"),
+	}
+}
+
+// scan reads a row of columns. What the control plane holds is checked again
+// like what comes from outside: names from here are spliced into statements.
+func scan(row pgx.CollectableRow) (record, error) {
+	var rec record
+	t := &rec.Tenant
+	err := row.Scan(&t.ID, &t.Schema, &t.State, &t.Tier, &t.Placement.Shard, &t.Placement.Region,
+		&t.Placement.Epoch, &t.Version, &rec.origin, &rec.attempt, &t.CreatedAt, &t.UpdatedAt)
+	if err != nil {
+		return record{}, err
+	}
+	t.CreatedAt, t.UpdatedAt = t.CreatedAt.UTC(), t.UpdatedAt.UTC()
+	if _, err := tenant.ParseSchema(t.Schema); err != nil {
+		return record{}, fmt.Errorf("row of tenant %s: %w", t.ID, err)
+	}
+	return rec, nil
+}
+
+// one returns the only row of a query, nil if there is none.
+func one(rows pgx.Rows, err error) (*record, error) {
+	if err != nil {
+		return nil, err
+	}
+	all, err := pgx.CollectRows(rows, scan)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return &all[0], nil
+}
