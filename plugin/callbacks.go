@@ -1,0 +1,141 @@
+package tenantplugin
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+
+	"github.com/gormtenancy/gormtenancy/resolver"
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+const (
+	startCallback = "gormtenancy:start"
+	endCallback   = "gormtenancy:end"
+	usingClause   = "gorm:db_resolver:using"
+	readSetting   = "gorm:db_resolver:read"
+)
+
+// errUse answers dbresolver.Use.
+var errUse = errors.New("tenantplugin: dbresolver.Use is not supported: the tenant in the context decides on the shard")
+
+// register puts our checks around dbresolver's choice of a pool, and the
+// observer around everything.
+func (p *Plugin) register(db *gorm.DB) error {
+	cb := db.Callback()
+	for _, get := range []func(string) func(*gorm.DB){
+		cb.Create().Get, cb.Query().Get, cb.Update().Get, cb.Delete().Get, cb.Raw().Get, cb.Row().Get,
+	} {
+		if get(resolverName) == nil {
+			return errors.New("tenantplugin: dbresolver's callbacks are missing: another plugin removed them")
+		}
+	}
+	// Before("*") again: GORM takes the last callback of a name in its own
+	// order, in which those before all others come last.
+	err := errors.Join(
+		cb.Create().Before("*").Replace(resolverName, p.choose(cb.Create().Get(resolverName), false)),
+		cb.Query().Before("*").Replace(resolverName, p.choose(cb.Query().Get(resolverName), false)),
+		cb.Update().Before("*").Replace(resolverName, p.choose(cb.Update().Get(resolverName), false)),
+		cb.Delete().Before("*").Replace(resolverName, p.choose(cb.Delete().Get(resolverName), false)),
+		cb.Raw().Before("*").Replace(resolverName, p.choose(cb.Raw().Get(resolverName), false)),
+		cb.Row().Before("*").Replace(resolverName, p.choose(cb.Row().Get(resolverName), true)),
+	)
+	if err == nil && p.opts.observer != nil {
+		err = p.observe(db)
+	}
+	return err
+}
+
+func (p *Plugin) observe(db *gorm.DB) error {
+	cb := db.Callback()
+	return errors.Join(
+		cb.Create().Before("*").Register(startCallback, p.startSpan(KindWrite)),
+		cb.Query().Before("*").Register(startCallback, p.startSpan(KindRead)),
+		cb.Update().Before("*").Register(startCallback, p.startSpan(KindWrite)),
+		cb.Delete().Before("*").Register(startCallback, p.startSpan(KindWrite)),
+		cb.Row().Before("*").Register(startCallback, p.startSpan(KindRead)),
+		cb.Raw().Before("*").Register(startCallback, p.startSpan(KindOther)),
+		cb.Create().After("*").Register(endCallback, p.endSpan),
+		cb.Query().After("*").Register(endCallback, p.endSpan),
+		cb.Update().After("*").Register(endCallback, p.endSpan),
+		cb.Delete().After("*").Register(endCallback, p.endSpan),
+		cb.Row().After("*").Register(endCallback, p.endSpan),
+		cb.Raw().After("*").Register(endCallback, p.endSpan),
+	)
+}
+
+// choose wraps dbresolver's choice. It reports early what the connection
+// would refuse anyway, before hooks have run; a Row cannot carry an error from
+// here, and inside a transaction the connection has to see the attempt.
+func (p *Plugin) choose(next func(*gorm.DB), row bool) func(*gorm.DB) {
+	return func(db *gorm.DB) {
+		st := db.Statement
+		if err := p.refused(st); err != nil {
+			db.AddError(err)
+			return
+		}
+		switch st.ConnPool.(type) {
+		case gorm.TxCommitter:
+			return
+		case *sql.Conn: // db.Connection: dbresolver would replace it
+			if !row && !db.DryRun {
+				p.admit(db)
+			}
+			return
+		}
+		if !row && !db.DryRun && !p.admit(db) {
+			return
+		}
+		next(db)
+		if _, ok := st.Settings.Load(readSetting); ok && st.ConnPool == gorm.ConnPool(p.pools.Read) {
+			st.ConnPool = p.pools.Trusted
+		}
+	}
+}
+
+// refused returns an error for what would ignore the tenant in the context.
+func (p *Plugin) refused(st *gorm.Statement) error {
+	if _, ok := st.Clauses[usingClause]; ok {
+		return errUse
+	}
+	if st.TableExpr == nil && !strings.Contains(st.Table, ".") {
+		return nil
+	}
+	name := st.Table
+	if st.TableExpr != nil {
+		name = st.TableExpr.SQL
+	}
+	if m := qualified.FindStringSubmatch(name); m != nil && !p.mayName(m[1]+m[2]) {
+		return fmt.Errorf("%w: table %q names a schema; the tenant's comes from the context, shared ones are named with WithSearchPath",
+			tenant.ErrForbidden, m[0])
+	}
+	return nil
+}
+
+// qualified matches a table name with a schema, in quotes or not.
+var qualified = regexp.MustCompile(`^\s*(?:"([^"]+)"|([\pL_][\pL\pN_$]*))\s*\.\s*["\pL_]`)
+
+// mayName reports whether SQL may name a schema: PostgreSQL's own and those
+// that are shared on purpose.
+func (p *Plugin) mayName(schema string) bool {
+	switch schema {
+	case "pg_catalog", "information_schema", p.opts.sharedSchema:
+		return true
+	}
+	return slices.Contains(p.opts.searchPath, schema)
+}
+
+func (p *Plugin) admit(db *gorm.DB) bool {
+	if err := p.router.Admit(db.Statement.Context); err != nil {
+		db.AddError(err)
+		return false
+	}
+	return true
+}
+
+var _ gorm.ConnPool = (*resolver.Pool)(nil)

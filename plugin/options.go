@@ -1,0 +1,109 @@
+package tenantplugin
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/gormtenancy/gormtenancy/registry"
+	"github.com/gormtenancy/gormtenancy/resolver"
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// Option configures New. What is wrong with the options is Use's error.
+type Option func(*options)
+
+type options struct {
+	models       []any
+	registry     *registry.Registry
+	directory    resolver.Directory
+	region       string
+	sharedSchema string
+	searchPath   []string
+	observer     Observer
+	logger       *slog.Logger
+	pooler       bool
+	maxConns     int
+	maxAge       time.Duration
+	maxTenants   int
+}
+
+// WithModels makes the registry create these models' tables, with
+// AutoMigrate, in each new tenant's schema.
+func WithModels(models ...any) Option {
+	return func(o *options) { o.models = append(o.models, models...) }
+}
+
+// WithRegistry takes tenants and shards from r. The caller closes r.
+func WithRegistry(r *registry.Registry) Option {
+	return func(o *options) { o.registry = r }
+}
+
+// WithDirectory takes tenants and shards from any Directory instead of a
+// registry. Plugin.Registry is nil then.
+func WithDirectory(d resolver.Directory) Option {
+	return func(o *options) { o.directory = d }
+}
+
+// WithRegion names the region of this process. Tenants that it creates without
+// a region are placed there.
+func WithRegion(region string) Option {
+	return func(o *options) { o.region = region }
+}
+
+// WithSharedSchema names the schema of tenant.Shared statements. Default
+// "public".
+func WithSharedSchema(schema string) Option {
+	return func(o *options) { o.sharedSchema = schema }
+}
+
+// WithSearchPath names schemas that are searched after the tenant's own:
+// extensions, reference tables. By default there are none, because a table
+// that a tenant lacks would be found there in silence.
+func WithSearchPath(schemas ...string) Option {
+	return func(o *options) { o.searchPath = append(o.searchPath, schemas...) }
+}
+
+// WithObserver tells ob of every statement.
+func WithObserver(ob Observer) Option {
+	return func(o *options) { o.observer = ob }
+}
+
+// WithLogger sets the logger of background work. Default slog.Default.
+func WithLogger(l *slog.Logger) Option {
+	return func(o *options) { o.logger = l }
+}
+
+// WithTransactionPooler is for databases behind a transaction pooler that
+// knows no prepared statements (PgBouncer before 1.21): the scope statement is
+// not kept prepared. The DSN must say default_query_exec_mode=exec, or
+// PreferSimpleProtocol be set.
+func WithTransactionPooler() Option {
+	return func(o *options) { o.pooler = true }
+}
+
+// WithPoolLimits bounds each node's pool: open connections (default 50), age
+// (30 minutes), distinct tenants that a connection serves before it is
+// replaced (2,500). Zero keeps a default.
+func WithPoolLimits(maxConns int, maxAge time.Duration, maxTenants int) Option {
+	return func(o *options) { o.maxConns, o.maxAge, o.maxTenants = maxConns, maxAge, maxTenants }
+}
+
+func (o *options) validate() error {
+	if o.registry != nil && o.directory != nil {
+		return errors.New("tenantplugin: WithRegistry and WithDirectory exclude each other")
+	}
+	if o.directory != nil && len(o.models) > 0 {
+		return errors.New("tenantplugin: WithModels needs a registry, which WithDirectory replaces")
+	}
+	for _, s := range append([]string{o.sharedSchema}, o.searchPath...) {
+		if s == "" || s == "public" {
+			continue
+		}
+		if _, err := tenant.ParseSchema(s); err != nil {
+			return fmt.Errorf("tenantplugin: shared schema: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,240 @@
+package resolver
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"time"
+
+	"github.com/gormtenancy/gormtenancy/internal/pool"
+	"github.com/gormtenancy/gormtenancy/internal/sqltext"
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// conn is a virtual connection. It holds a real one from the first statement
+// until database/sql takes the virtual one back (IsValid).
+type conn struct {
+	r       *Router
+	created time.Time
+	held    *pool.Conn
+	at      *shard // of held
+	inTx    bool
+}
+
+var (
+	_ driver.ConnPrepareContext = (*conn)(nil)
+	_ driver.ConnBeginTx        = (*conn)(nil)
+	_ driver.ExecerContext      = (*conn)(nil)
+	_ driver.QueryerContext     = (*conn)(nil)
+	_ driver.Pinger             = (*conn)(nil)
+	_ driver.Validator          = (*conn)(nil)
+	_ driver.SessionResetter    = (*conn)(nil)
+	_ driver.NamedValueChecker  = (*conn)(nil)
+)
+
+// attempts bounds how many connections a statement tries that turn out to be
+// dead before anything was sent.
+const attempts = 3
+
+// ExecContext implements driver.ExecerContext.
+func (c *conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
+	return run(ctx, c, text, func(s *pool.Conn) (driver.Result, error) {
+		return s.ExecContext(ctx, text, args)
+	})
+}
+
+// QueryContext implements driver.QueryerContext.
+func (c *conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
+	return run(ctx, c, text, func(s *pool.Conn) (driver.Rows, error) {
+		return s.QueryContext(ctx, text, args)
+	})
+}
+
+// run executes one statement where its context says.
+func run[T any](ctx context.Context, c *conn, text string, do func(*pool.Conn) (T, error)) (T, error) {
+	read := false
+	if call := callOf(ctx); call != nil {
+		if call.fail != nil {
+			var none T
+			return none, call.fail
+		}
+		read = call.read
+	}
+	if c.inTx {
+		c.report(ctx)
+		return do(c.held)
+	}
+	w, err := c.r.locate(ctx)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	res, err := place(ctx, c, w, read, do)
+	if !read && !sqltext.Of(text).ReadOnly() {
+		w.shard.wrote(w.owner)
+	}
+	return res, err
+}
+
+// place runs do on a connection of the shard: on a replica if it may, on the
+// primary if the replica fails.
+func place[T any](ctx context.Context, c *conn, w where, read bool, do func(*pool.Conn) (T, error)) (T, error) {
+	for tries := 1; ; tries++ {
+		var from *replica
+		if read && !wantsPrimary(ctx) {
+			from = w.shard.reader(w.owner)
+		}
+		fresh, err := c.hold(ctx, w, from)
+		var res T
+		if err == nil {
+			c.report(ctx)
+			res, err = do(c.held)
+		}
+		switch {
+		case err == nil:
+			return res, nil
+		case from != nil && ctx.Err() == nil && replicaFault(err):
+			from.avoid()
+			read = false
+			c.release()
+		case from != nil && refusedByReplica(err):
+			read = false
+			c.release()
+		case fresh && errors.Is(err, driver.ErrBadConn) && tries < attempts:
+			c.release()
+		default:
+			return res, err
+		}
+	}
+}
+
+// hold makes c.held a connection of the wanted node. fresh reports whether it
+// was taken from the pool just now, so that nobody relies on its session yet.
+func (c *conn) hold(ctx context.Context, w where, from *replica) (fresh bool, err error) {
+	target := w.shard.primary
+	if from != nil {
+		target = from.Pool
+	}
+	if c.held != nil {
+		if c.held.Pool() == target {
+			c.held.Touch(w.owner)
+			return false, nil
+		}
+		if c.held.InTx() {
+			c.release()
+			return false, tenant.ErrMismatch
+		}
+		c.release()
+	}
+	held, err := target.Acquire(ctx, w.owner)
+	if err != nil {
+		return false, err
+	}
+	c.held, c.at = held, w.shard
+	return true, nil
+}
+
+func (c *conn) release() {
+	if c.held != nil {
+		c.held.Release()
+		c.held, c.at = nil, nil
+	}
+}
+
+// report tells the context's Route where the statement runs.
+func (c *conn) report(ctx context.Context) {
+	if r := routeOf(ctx); r != nil {
+		p := c.held.Pool()
+		*r = Route{Shard: p.Shard(), Node: p.Node(), Replica: p != c.at.primary}
+	}
+}
+
+// PrepareContext returns a statement that is prepared where and when it runs:
+// one text may belong to many tenants on many shards. It never fails.
+func (c *conn) PrepareContext(_ context.Context, text string) (driver.Stmt, error) {
+	return newStmt(c, text), nil
+}
+
+// Prepare implements driver.Conn.
+func (c *conn) Prepare(text string) (driver.Stmt, error) { return newStmt(c, text), nil }
+
+// Begin implements driver.Conn. Without a context there is no tenant.
+func (c *conn) Begin() (driver.Tx, error) { return nil, tenant.ErrNone }
+
+// BeginTx begins a transaction on the tenant's primary, or on a replica if
+// it is read only and the reading Pool asked for it.
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	call := callOf(ctx)
+	if call != nil && call.fail != nil {
+		return nil, call.fail
+	}
+	w, err := c.r.locate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	read := opts.ReadOnly && call != nil && call.read
+	inner, err := place(ctx, c, w, read, func(s *pool.Conn) (driver.Tx, error) {
+		return s.BeginTx(ctx, opts)
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.inTx = true
+	return &tx{c, inner, w, opts.ReadOnly}, nil
+}
+
+// tx ends a transaction of a virtual connection.
+type tx struct {
+	c        *conn
+	inner    driver.Tx
+	w        where
+	readOnly bool
+}
+
+func (t *tx) Commit() error {
+	t.c.inTx = false
+	err := t.inner.Commit()
+	if !t.readOnly {
+		t.w.shard.wrote(t.w.owner)
+	}
+	return err
+}
+
+func (t *tx) Rollback() error {
+	t.c.inTx = false
+	return t.inner.Rollback()
+}
+
+// Ping pings the shard of ctx's tenant, without one the home shard.
+func (c *conn) Ping(ctx context.Context) error {
+	w, err := c.r.locate(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = place(ctx, c, w, false, func(s *pool.Conn) (struct{}, error) {
+		return struct{}{}, s.Ping(ctx)
+	})
+	return err
+}
+
+// CheckNamedValue passes every argument on: the real driver judges it.
+func (c *conn) CheckNamedValue(*driver.NamedValue) error { return nil }
+
+// ResetSession implements driver.SessionResetter. A virtual connection has no
+// session between two holders.
+func (c *conn) ResetSession(context.Context) error { return nil }
+
+// IsValid implements driver.Validator. database/sql asks when it takes the
+// connection back: the moment to let go of the real one.
+func (c *conn) IsValid() bool {
+	c.release()
+	c.inTx = false
+	return true
+}
+
+// Close implements driver.Conn.
+func (c *conn) Close() error {
+	c.release()
+	c.r.retire(c.created)
+	return nil
+}

@@ -1,0 +1,295 @@
+package resolver
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gormtenancy/gormtenancy/internal/pgscope"
+	"github.com/gormtenancy/gormtenancy/internal/pool"
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// ScopeFunc tells the scope of a statement on one shard from its context.
+type ScopeFunc = func(context.Context) (pgscope.Scope, error)
+
+// Config says what a Router routes by.
+type Config struct {
+	// Directory tells where tenants live. Required.
+	Directory Directory
+	// Home is the application's own database: shared and bare statements run
+	// on its primary. A shard of the same name need not be in the Directory.
+	Home tenant.Shard
+	// Connect makes the connector of one node, given its DSN, whose
+	// connections scope by the given function and are pool.Sessions. Required.
+	Connect func(dsn string, scope ScopeFunc) (driver.Connector, error)
+	// SharedSchema is where tenant.Shared statements run. Default "public".
+	SharedSchema string
+	// Prepared is an argument that makes the driver prepare a statement, put
+	// before the arguments of GORM's prepared statements. Nil: none.
+	Prepared any
+	// MaxConns, MaxAge and MaxTenants are each node's pool limits; zero means
+	// the pool package's defaults.
+	MaxConns   int
+	MaxAge     time.Duration
+	MaxTenants int
+	// MaxLag is how old a replica's last known position may be before reads
+	// avoid it. Default 5 s.
+	MaxLag time.Duration
+	// OnClose is called when the Router was closed. May be nil.
+	OnClose func()
+	// Logger gets what goes wrong in the background. Default slog.Default.
+	Logger *slog.Logger
+}
+
+// Router is a driver.Connector of virtual connections. Make the handle of it
+// with sql.OpenDB; closing the handle closes the Router.
+type Router struct {
+	cfg Config
+
+	// shards is replaced, never changed, under mu. Opening a shard opens no
+	// connection, so mu is never held for long.
+	mu     sync.Mutex
+	shards atomic.Pointer[map[string]*shard]
+	closed bool
+
+	virtual atomic.Int64 // open virtual connections
+	cancel  func()       // ends the Directory's notifications
+}
+
+// New returns a Router that has connected nowhere yet.
+func New(cfg Config) (*Router, error) {
+	switch {
+	case cfg.Directory == nil:
+		return nil, errors.New("resolver: Config.Directory is required")
+	case cfg.Connect == nil:
+		return nil, errors.New("resolver: Config.Connect is required")
+	}
+	if cfg.SharedSchema == "" {
+		cfg.SharedSchema = "public"
+	}
+	if cfg.MaxLag <= 0 {
+		cfg.MaxLag = 5 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	r := &Router{cfg: cfg, cancel: func() {}}
+	r.shards.Store(&map[string]*shard{})
+	if w, ok := cfg.Directory.(ShardWatcher); ok {
+		r.cancel = w.OnShardChange(r.forget)
+	}
+	return r, nil
+}
+
+// Connect returns a virtual connection. It does no I/O.
+func (r *Router) Connect(context.Context) (driver.Conn, error) {
+	r.virtual.Add(1)
+	return &conn{r: r, created: time.Now()}, nil
+}
+
+// Driver returns a driver that opens nothing: the Router is its own connector.
+func (r *Router) Driver() driver.Driver { return virtualDriver{} }
+
+type virtualDriver struct{}
+
+func (virtualDriver) Open(string) (driver.Conn, error) {
+	return nil, errors.New("resolver: connections are opened through the handle only")
+}
+
+// Close closes all pools and waits for the connections in use. The handle
+// calls it.
+func (r *Router) Close() error {
+	r.cancel()
+	r.mu.Lock()
+	open := *r.shards.Load()
+	r.shards.Store(&map[string]*shard{})
+	r.closed = true
+	r.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, s := range open {
+		wg.Go(s.close)
+	}
+	wg.Wait()
+	if r.cfg.OnClose != nil {
+		r.cfg.OnClose()
+	}
+	return nil
+}
+
+// where is the place of one statement.
+type where struct {
+	shard *shard
+	owner string
+}
+
+// locate finds the shard of ctx's statements.
+func (r *Router) locate(ctx context.Context) (where, error) {
+	name, owner := r.cfg.Home.Name, ""
+	switch id, err := tenant.FromContext(ctx); {
+	case err == nil:
+		t, err := r.cfg.Directory.Lookup(ctx, id)
+		if err != nil {
+			return where{}, err
+		}
+		name, owner = t.Placement.Shard, string(id)
+	case tenant.IsShared(ctx):
+		owner = sharedOwner
+	case err != tenant.ErrNone:
+		return where{}, err
+	}
+	s, err := r.shard(ctx, name)
+	return where{s, owner}, err
+}
+
+// sharedOwner owns shared statements. It is a reserved word, no tenant's ID.
+const sharedOwner = "shared"
+
+// scope returns the ScopeFunc of one shard. It asks the Directory again: what
+// it says when the statement runs is what counts.
+func (r *Router) scope(shard string) ScopeFunc {
+	return func(ctx context.Context) (pgscope.Scope, error) {
+		if isSystem(ctx) {
+			return pgscope.Scope{Owner: "system"}, nil
+		}
+		id, err := tenant.FromContext(ctx)
+		switch {
+		case err == nil:
+			return r.tenantScope(ctx, id, shard)
+		case err != tenant.ErrNone:
+			return pgscope.Scope{}, err
+		case shard != r.cfg.Home.Name:
+			return pgscope.Scope{}, tenant.ErrNone
+		case tenant.IsShared(ctx):
+			return pgscope.Scope{Owner: sharedOwner, Schema: r.cfg.SharedSchema}, nil
+		}
+		return pgscope.Scope{}, nil
+	}
+}
+
+func (r *Router) tenantScope(ctx context.Context, id tenant.ID, shard string) (pgscope.Scope, error) {
+	t, err := r.cfg.Directory.Lookup(ctx, id)
+	if err != nil {
+		return pgscope.Scope{}, err
+	}
+	if t.Placement.Shard != shard {
+		return pgscope.Scope{}, fmt.Errorf("tenant %s is not on shard %s: %w", id, shard, tenant.ErrMisplaced)
+	}
+	if !t.State.Serves() {
+		if err := t.Usable(tenant.AdmissionOf(ctx)); err != nil {
+			return pgscope.Scope{}, err
+		}
+	}
+	return pgscope.Scope{Owner: string(id), Schema: t.Schema, Version: t.Version}, nil
+}
+
+// Admit returns an error if GORM's statements may not run in ctx: no tenant
+// and not shared, a bad ID, a tenant that is unknown or does not serve.
+func (r *Router) Admit(ctx context.Context) error {
+	if ctx == nil {
+		return tenant.ErrNone
+	}
+	id, err := tenant.FromContext(ctx)
+	if err != nil {
+		if tenant.IsShared(ctx) {
+			return nil
+		}
+		return err
+	}
+	t, err := r.cfg.Directory.Lookup(ctx, id)
+	if err != nil {
+		return err
+	}
+	if t.State.Serves() {
+		return nil
+	}
+	return t.Usable(tenant.AdmissionOf(ctx))
+}
+
+// shard returns the pools of a shard, made when it is first asked for.
+func (r *Router) shard(ctx context.Context, name string) (*shard, error) {
+	if s := (*r.shards.Load())[name]; s != nil {
+		return s, nil
+	}
+	def, err := r.cfg.Directory.Shard(ctx, name)
+	if errors.Is(err, tenant.ErrUnknownShard) && name == r.cfg.Home.Name {
+		def, err = r.cfg.Home, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.add(def)
+}
+
+func (r *Router) add(def tenant.Shard) (*shard, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, pool.ErrClosed
+	}
+	old := *r.shards.Load()
+	if s := old[def.Name]; s != nil {
+		return s, nil
+	}
+	s, err := openShard(r, def)
+	if err != nil {
+		return nil, err
+	}
+	r.replace(def.Name, s)
+	return s, nil
+}
+
+// replace stores a copy of the shards with name set to s, or without it if s
+// is nil. r.mu is held.
+func (r *Router) replace(name string, s *shard) {
+	next := map[string]*shard{}
+	for k, v := range *r.shards.Load() {
+		next[k] = v
+	}
+	if delete(next, name); s != nil {
+		next[name] = s
+	}
+	r.shards.Store(&next)
+}
+
+// forget drops a shard that was changed or removed. Statements under way end
+// on its old connections; the next one asks the Directory.
+func (r *Router) forget(name string) {
+	r.mu.Lock()
+	s := (*r.shards.Load())[name]
+	if s != nil {
+		r.replace(name, nil)
+	}
+	r.mu.Unlock()
+	if s != nil {
+		go s.close()
+	}
+}
+
+// Stats returns a snapshot of every open pool.
+func (r *Router) Stats() []pool.Stats {
+	var all []pool.Stats
+	for _, s := range *r.shards.Load() {
+		for _, n := range s.nodes() {
+			all = append(all, n.Stats())
+		}
+	}
+	return all
+}
+
+// retire follows the application's own pool settings: the handle closed a
+// virtual connection that was opened at created, so each pool lets go of one
+// that is as old, and of those that the handle could not use at once.
+func (r *Router) retire(created time.Time) {
+	keep := int(r.virtual.Add(-1))
+	for _, s := range *r.shards.Load() {
+		for _, n := range s.nodes() {
+			n.Trim(max(keep, 1), created)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package resolver
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/gormtenancy/gormtenancy/internal/pool"
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// downFor is how long reads avoid a replica that failed.
+const downFor = time.Second
+
+// shard holds the pools of one shard.
+type shard struct {
+	primary  *pool.Pool
+	replicas []*replica
+	fresh    *freshness // nil without replicas
+	turn     atomic.Uint32
+}
+
+// replica is a pool whose node may be down or behind.
+type replica struct {
+	*pool.Pool
+	downUntil atomic.Int64 // nanoseconds of the monotonic clock, see now
+	watermark atomic.Int64 // everything committed before is readable here
+}
+
+// start is the zero of the package's monotonic clock.
+var start = time.Now()
+
+// now returns the monotonic nanoseconds since the package was loaded, never 0.
+func now() int64 { return int64(time.Since(start)) + 1 }
+
+func openShard(r *Router, def tenant.Shard) (*shard, error) {
+	node := func(name, dsn string) (*pool.Pool, error) {
+		connector, err := r.cfg.Connect(dsn, r.scope(def.Name))
+		if err != nil {
+			return nil, fmt.Errorf("shard %s, %s: %w", def.Name, name, err)
+		}
+		return pool.New(pool.Config{
+			Shard: def.Name, Node: name, Connector: connector,
+			MaxConns: r.cfg.MaxConns, MaxAge: r.cfg.MaxAge, MaxTenants: r.cfg.MaxTenants,
+		}), nil
+	}
+	s := &shard{}
+	var err error
+	if s.primary, err = node("primary", def.Primary); err != nil {
+		return nil, err
+	}
+	for i, dsn := range def.Replicas {
+		p, err := node(fmt.Sprintf("replica-%d", i), dsn)
+		if err != nil {
+			return nil, err
+		}
+		s.replicas = append(s.replicas, &replica{Pool: p})
+	}
+	if len(s.replicas) > 0 {
+		s.fresh = watch(s, r.cfg.MaxLag, r.cfg.Logger)
+	}
+	return s, nil
+}
+
+func (s *shard) nodes() []*pool.Pool {
+	all := []*pool.Pool{s.primary}
+	for _, r := range s.replicas {
+		all = append(all, r.Pool)
+	}
+	return all
+}
+
+func (s *shard) close() {
+	if s.fresh != nil {
+		s.fresh.stop()
+	}
+	for _, n := range s.nodes() {
+		n.Close()
+	}
+}
+
+// reader returns a replica that is up and fresh enough for owner, in turn, or
+// nil.
+func (s *shard) reader(owner string) *replica {
+	if s.fresh == nil {
+		return nil
+	}
+	needed := s.fresh.needed(owner)
+	first := int(s.turn.Add(1))
+	for i := range s.replicas {
+		r := s.replicas[(first+i)%len(s.replicas)]
+		if r.downUntil.Load() < now() && r.watermark.Load() > needed {
+			return r
+		}
+	}
+	return nil
+}
+
+// wrote notes that owner may have changed something that is now committed.
+func (s *shard) wrote(owner string) {
+	if s.fresh != nil {
+		s.fresh.wrote(owner)
+	}
+}
+
+// avoid keeps reads away for a while.
+func (r *replica) avoid() {
+	r.watermark.Store(0)
+	r.downUntil.Store(now() + int64(downFor))
+}
