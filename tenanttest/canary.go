@@ -1,0 +1,99 @@
+package tenanttest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"gorm.io/gorm"
+
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// canary is a row that says whose it is. Each tenant has the same IDs.
+type canary struct {
+	ID    int64
+	Owner string
+	N     int64
+	Items []canaryItem `gorm:"foreignKey:CanaryID"`
+}
+
+func (canary) TableName() string { return "tenanttest_canaries" }
+
+type canaryItem struct {
+	ID       int64
+	CanaryID int64
+	Owner    string
+}
+
+func (canaryItem) TableName() string { return "tenanttest_items" }
+
+// fixed is how many canaries each tenant always has, IDs 1 to fixed.
+const fixed = 5
+
+const layout = `
+drop table if exists tenanttest_items, tenanttest_canaries;
+create table tenanttest_canaries (id bigserial primary key, owner text not null, n bigint not null default 0);
+create table tenanttest_items (id bigserial primary key, canary_id bigint not null, owner text not null);
+insert into tenanttest_canaries (owner) select '%[1]s' from generate_series(1, %[2]d);
+insert into tenanttest_items (canary_id, owner) select id, owner from tenanttest_canaries, generate_series(1, 2);
+`
+
+// mark gives each tenant its canaries.
+func mark(ctx context.Context, db *gorm.DB, ids []tenant.ID) error {
+	return each(ids, func(id tenant.ID) error {
+		// An ID has no quotes: ParseID saw it.
+		if _, err := tenant.ParseID(string(id)); err != nil {
+			return err
+		}
+		return db.WithContext(tenant.NewContext(ctx, id)).Exec(fmt.Sprintf(layout, id, fixed)).Error
+	})
+}
+
+// audit counts the rows in every tenant's tables that are not its own.
+func audit(ctx context.Context, db *gorm.DB, ids []tenant.ID) (foreign int64, err error) {
+	var mu sync.Mutex
+	err = each(ids, func(id tenant.ID) error {
+		var n int64
+		err := db.WithContext(tenant.NewContext(ctx, id)).Raw(
+			`select (select count(*) from tenanttest_canaries where owner <> @id)
+			      + (select count(*) from tenanttest_items where owner <> @id)
+			      + abs((select count(*) from tenanttest_canaries where id <= @fixed) - @fixed)`,
+			map[string]any{"id": string(id), "fixed": fixed}).Row().Scan(&n)
+		mu.Lock()
+		foreign += n
+		mu.Unlock()
+		return err
+	})
+	return foreign, err
+}
+
+// sweep drops the canaries.
+func sweep(ctx context.Context, db *gorm.DB, ids []tenant.ID) error {
+	return each(ids, func(id tenant.ID) error {
+		return db.WithContext(tenant.NewContext(ctx, id)).Exec("drop table if exists tenanttest_items, tenanttest_canaries").Error
+	})
+}
+
+// each runs fn for every tenant, eight at a time, and returns the first error.
+func each(ids []tenant.ID, fn func(tenant.ID) error) error {
+	work := make(chan tenant.ID)
+	errs := make(chan error, len(ids))
+	var wg sync.WaitGroup
+	for range min(8, len(ids)) {
+		wg.Go(func() {
+			for id := range work {
+				if err := fn(id); err != nil {
+					errs <- fmt.Errorf("tenant %s: %w", id, err)
+				}
+			}
+		})
+	}
+	for _, id := range ids {
+		work <- id
+	}
+	close(work)
+	wg.Wait()
+	close(errs)
+	return <-errs
+}
