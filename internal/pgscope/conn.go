@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -21,6 +20,7 @@ type Conn struct {
 	std  *stdlib.Conn
 	wire *wire
 	cfg  *Config
+	hot  hot
 	inTx bool  // between BeginTx and the end of the transaction
 	lost error // why the connection was closed from here
 }
@@ -87,20 +87,22 @@ func (c *Conn) abandon(why error) {
 
 // ExecContext implements driver.ExecerContext.
 func (c *Conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
-	return run(ctx, c, text, func(text string) (driver.Result, error) {
+	// Without arguments, pgx sends a simple query, which has no plan to keep.
+	return run(ctx, c, text, len(args) > 0, func(text string) (driver.Result, error) {
 		return c.std.ExecContext(ctx, text, args)
 	})
 }
 
 // QueryContext implements driver.QueryerContext.
 func (c *Conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
-	return run(ctx, c, text, func(text string) (driver.Rows, error) {
+	return run(ctx, c, text, true, func(text string) (driver.Rows, error) {
 		return c.std.QueryContext(ctx, text, args)
 	})
 }
 
-// run executes one statement in the scope of ctx.
-func run[T any](ctx context.Context, c *Conn, text string, do func(text string) (T, error)) (T, error) {
+// run executes one statement in the scope of ctx. planned says that the server
+// will keep a plan by the statement's text.
+func run[T any](ctx context.Context, c *Conn, text string, planned bool, do func(text string) (T, error)) (T, error) {
 	var none T
 	s, err := c.enter(ctx)
 	if err != nil {
@@ -114,8 +116,8 @@ func run[T any](ctx context.Context, c *Conn, text string, do func(text string) 
 	if facts.NeedsNoTransaction() && !c.inTx {
 		return outside(ctx, c, s, text, do)
 	}
-	if s.Version != 0 {
-		text += "/*v" + strconv.FormatInt(s.Version, 10) + "*/"
+	if planned && c.cfg.keepsPlans() {
+		text = c.hot.text(s, text)
 	}
 	res, err := do(text)
 	if err != nil && stalePlan(err) && !c.wire.open() {
@@ -159,7 +161,7 @@ func (c *Conn) Prepare(string) (driver.Stmt, error) { return nil, tenant.ErrNone
 // PrepareContext prepares text on the server, its names resolved in the scope
 // of ctx. Each execution is scoped by its own context.
 func (c *Conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
-	return run(ctx, c, text, func(string) (driver.Stmt, error) {
+	return run(ctx, c, text, false, func(string) (driver.Stmt, error) {
 		st, err := c.std.PrepareContext(ctx, text)
 		if err != nil {
 			return nil, err

@@ -53,6 +53,9 @@ func NewConnector(cfg Config) (*Connector, error) {
 	return c, nil
 }
 
+// keepsPlans reports whether pgx prepares statements and keeps them by text.
+func (c *Config) keepsPlans() bool { return c.Conn.StatementCacheCapacity > 0 && !c.Pooler }
+
 // wired returns conf with the wire and the tracer in place.
 func (c *Connector) wired(conf *pgx.ConnConfig) *pgx.ConnConfig {
 	if conf.RuntimeParams == nil {
@@ -60,6 +63,10 @@ func (c *Connector) wired(conf *pgx.ConnConfig) *pgx.ConnConfig {
 	}
 	if !c.cfg.Pooler {
 		conf.RuntimeParams["search_path"] = ""
+	}
+	if c.cfg.keepsPlans() {
+		// The tenants' own statements must not push out the shared ones.
+		conf.StatementCacheCapacity += hotLimit
 	}
 	p, before := newPath(c.cfg.Visible), conf.AfterNetConnect
 	conf.AfterNetConnect = func(ctx context.Context, pc *pgconn.Config, nc net.Conn) (net.Conn, error) {

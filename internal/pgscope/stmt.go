@@ -23,13 +23,13 @@ func (s *stmt) Exec([]driver.Value) (driver.Result, error) { return nil, errNoCo
 func (s *stmt) Query([]driver.Value) (driver.Rows, error)  { return nil, errNoContext }
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return run(ctx, s.c, s.text, func(string) (driver.Result, error) {
+	return run(ctx, s.c, s.text, false, func(string) (driver.Result, error) {
 		return s.inner.(driver.StmtExecContext).ExecContext(ctx, args)
 	})
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return run(ctx, s.c, s.text, func(string) (driver.Rows, error) {
+	return run(ctx, s.c, s.text, false, func(string) (driver.Rows, error) {
 		return s.inner.(driver.StmtQueryContext).QueryContext(ctx, args)
 	})
 }

@@ -1,0 +1,77 @@
+package pgscope
+
+import "strconv"
+
+// A prepared statement serves every tenant of its connection, and PostgreSQL
+// plans it anew whenever the path has changed since: about half of a short
+// read's time. So a text that one tenant runs again and again on a connection
+// becomes a statement of that tenant's own there, by a comment in the text,
+// which is pgx's key. Each costs the server about 20 kB, and one round trip
+// once, so few may have it.
+const (
+	hotAfter = 16   // uses on one connection
+	hotLimit = 1024 // own statements of one connection
+	hotSeen  = 8192 // pairs of tenant and text that are counted
+	hotBytes = 4096 // longest text that is counted
+)
+
+type pair struct{ owner, text string }
+
+type heat struct {
+	uses int
+	own  string // the tenant's own text, once it has one
+}
+
+// hot counts the uses of one connection's statements.
+type hot struct {
+	seen map[pair]*heat
+	owns int
+}
+
+// text returns the text to run for the scope: its own one if it is hot, and
+// apart from other versions of the schema's.
+func (h *hot) text(s Scope, text string) string {
+	if len(text) > hotBytes || s.Owner == "" {
+		return versioned(text, s.Version)
+	}
+	key := pair{s.Owner, text}
+	u := h.seen[key]
+	if u == nil {
+		h.count(key)
+		return versioned(text, s.Version)
+	}
+	if u.own != "" {
+		return versioned(u.own, s.Version)
+	}
+	if u.uses++; u.uses >= hotAfter {
+		h.promote(u, key)
+	}
+	return versioned(text, s.Version)
+}
+
+func (h *hot) count(key pair) {
+	if h.seen == nil || len(h.seen) >= hotSeen {
+		h.seen, h.owns = map[pair]*heat{}, 0
+	}
+	h.seen[key] = &heat{uses: 1}
+}
+
+func (h *hot) promote(u *heat, key pair) {
+	if h.owns >= hotLimit {
+		// All start again; what is still hot soon has its statement back, which
+		// pgx has kept meanwhile.
+		h.seen, h.owns = nil, 0
+		return
+	}
+	h.owns++
+	// The owner is a tenant's ID: ParseID allows nothing that ends a comment.
+	u.own = key.text + "/*" + key.owner + "*/"
+}
+
+// versioned keeps the plans of different versions of a schema apart.
+func versioned(text string, version int64) string {
+	if version == 0 {
+		return text
+	}
+	return text + "/*v" + strconv.FormatInt(version, 10) + "*/"
+}
