@@ -3,7 +3,6 @@ package tenanttest
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"gorm.io/gorm"
 
@@ -52,7 +51,6 @@ func mark(ctx context.Context, db *gorm.DB, ids []tenant.ID) error {
 
 // audit counts the rows in every tenant's tables that are not its own.
 func audit(ctx context.Context, db *gorm.DB, ids []tenant.ID) (foreign int64, err error) {
-	var mu sync.Mutex
 	err = each(ids, func(id tenant.ID) error {
 		var n int64
 		err := db.WithContext(tenant.NewContext(ctx, id)).Raw(
@@ -60,9 +58,7 @@ func audit(ctx context.Context, db *gorm.DB, ids []tenant.ID) (foreign int64, er
 			      + (select count(*) from tenanttest_items where owner <> @id)
 			      + abs((select count(*) from tenanttest_canaries where id <= @fixed) - @fixed)`,
 			map[string]any{"id": string(id), "fixed": fixed}).Row().Scan(&n)
-		mu.Lock()
 		foreign += n
-		mu.Unlock()
 		return err
 	})
 	return foreign, err
@@ -75,25 +71,12 @@ func sweep(ctx context.Context, db *gorm.DB, ids []tenant.ID) error {
 	})
 }
 
-// each runs fn for every tenant, eight at a time, and returns the first error.
+// each runs fn for every tenant until the first error.
 func each(ids []tenant.ID, fn func(tenant.ID) error) error {
-	work := make(chan tenant.ID)
-	errs := make(chan error, len(ids))
-	var wg sync.WaitGroup
-	for range min(8, len(ids)) {
-		wg.Go(func() {
-			for id := range work {
-				if err := fn(id); err != nil {
-					errs <- fmt.Errorf("tenant %s: %w", id, err)
-				}
-			}
-		})
-	}
 	for _, id := range ids {
-		work <- id
+		if err := fn(id); err != nil {
+			return fmt.Errorf("tenant %s: %w", id, err)
+		}
 	}
-	close(work)
-	wg.Wait()
-	close(errs)
-	return <-errs
+	return nil
 }
