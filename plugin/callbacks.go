@@ -19,6 +19,7 @@ const (
 	endCallback   = "gormtenancy:end"
 	usingClause   = "gorm:db_resolver:using"
 	readSetting   = "gorm:db_resolver:read"
+	writeSetting  = "gorm:db_resolver:write"
 )
 
 // errUse answers dbresolver.Use.
@@ -75,7 +76,7 @@ func (p *Plugin) observe(db *gorm.DB) error {
 func (p *Plugin) choose(next func(*gorm.DB), row bool) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		st := db.Statement
-		if err := p.refused(st); err != nil {
+		if err := p.refused(st); err != nil && !db.DryRun {
 			db.AddError(err)
 			return
 		}
@@ -95,7 +96,26 @@ func (p *Plugin) choose(next func(*gorm.DB), row bool) func(*gorm.DB) {
 		if _, ok := st.Settings.Load(readSetting); ok && st.ConnPool == gorm.ConnPool(p.pools.Read) {
 			st.ConnPool = p.pools.Trusted
 		}
+		oneStore(db)
 	}
+}
+
+// oneStore keeps GORM's own store of prepared statements in use where
+// dbresolver chose one of its. A text runs on a replica or the primary by what
+// it says, whoever prepared it; only dbresolver.Write has to be passed on.
+func oneStore(db *gorm.DB) {
+	chosen, ok := db.Statement.ConnPool.(*gorm.PreparedStmtDB)
+	if !ok {
+		return
+	}
+	own, ok := db.ConnPool.(*gorm.PreparedStmtDB)
+	if !ok {
+		return
+	}
+	if _, ok := db.Statement.Settings.Load(writeSetting); ok {
+		db.Statement.Context = resolver.Primary(db.Statement.Context)
+	}
+	db.Statement.ConnPool = &gorm.PreparedStmtDB{ConnPool: chosen.ConnPool, Mux: own.Mux, Stmts: own.Stmts}
 }
 
 // refused returns an error for what would ignore the tenant in the context.

@@ -57,6 +57,7 @@ func TestHazards(t *testing.T) {
 		{"an alias in Table", tableAlias},
 		{"SET of the path", setPath},
 		{"rows left open", rowsLeftOpen},
+		{"a DO block that commits", doCommits},
 	} {
 		t.Run(h.name, func(t *testing.T) {
 			t.Parallel()
@@ -297,6 +298,24 @@ func setPath(t *testing.T, w *world) {
 		}
 		sees(t, w.as(t, "a"), "a")
 	}
+}
+
+// A COMMIT inside a procedure ends the path with the transaction. What follows
+// must find nothing, rather than something else.
+func doCommits(t *testing.T, w *world) {
+	if err := openPlain(t, w.dsn[0]).Exec("create table users (id int)").Error; err != nil {
+		t.Fatal(err)
+	}
+	const body = "do $$ begin commit; perform count(*) from users; end $$"
+	for name, err := range map[string]error{
+		"simple":   w.as(t, "a").Exec(body).Error,
+		"extended": w.as(t, "a").Raw(body).Row().Err(),
+	} {
+		if err == nil {
+			t.Errorf("%s: a statement after the COMMIT found a table", name)
+		}
+	}
+	sees(t, w.as(t, "b"), "b")
 }
 
 func rowsLeftOpen(t *testing.T, w *world) {
