@@ -39,12 +39,12 @@ func (p *Plugin) register(db *gorm.DB) error {
 	// Before("*") again: GORM takes the last callback of a name in its own
 	// order, in which those before all others come last.
 	err := errors.Join(
-		cb.Create().Before("*").Replace(resolverName, p.choose(cb.Create().Get(resolverName), false)),
-		cb.Query().Before("*").Replace(resolverName, p.choose(cb.Query().Get(resolverName), false)),
-		cb.Update().Before("*").Replace(resolverName, p.choose(cb.Update().Get(resolverName), false)),
-		cb.Delete().Before("*").Replace(resolverName, p.choose(cb.Delete().Get(resolverName), false)),
-		cb.Raw().Before("*").Replace(resolverName, p.choose(cb.Raw().Get(resolverName), false)),
-		cb.Row().Before("*").Replace(resolverName, p.choose(cb.Row().Get(resolverName), true)),
+		cb.Create().Before("*").Replace(resolverName, p.choose(cb.Create().Get(resolverName), early)),
+		cb.Query().Before("*").Replace(resolverName, p.choose(cb.Query().Get(resolverName), pooled)),
+		cb.Update().Before("*").Replace(resolverName, p.choose(cb.Update().Get(resolverName), early)),
+		cb.Delete().Before("*").Replace(resolverName, p.choose(cb.Delete().Get(resolverName), early)),
+		cb.Raw().Before("*").Replace(resolverName, p.choose(cb.Raw().Get(resolverName), early)),
+		cb.Row().Before("*").Replace(resolverName, p.choose(cb.Row().Get(resolverName), below)),
 	)
 	if err == nil && p.opts.observer != nil {
 		err = p.observe(db)
@@ -70,10 +70,19 @@ func (p *Plugin) observe(db *gorm.DB) error {
 	)
 }
 
-// choose wraps dbresolver's choice. It reports early what the connection
-// would refuse anyway, before hooks have run; a Row cannot carry an error from
-// here, and inside a transaction the connection has to see the attempt.
-func (p *Plugin) choose(next func(*gorm.DB), row bool) func(*gorm.DB) {
+// admission says where a statement is refused that has no usable tenant. The
+// connection refuses it in any case.
+type admission int
+
+const (
+	early  admission = iota // in the callback, before hooks run
+	pooled                  // in the Pool, or in the callback where that is bypassed (db.Connection)
+	below                   // in the connection: GORM's Row cannot carry an error of a callback
+)
+
+// choose wraps dbresolver's choice of a pool. Inside a transaction the
+// connection has to see each attempt, so nothing is refused here.
+func (p *Plugin) choose(next func(*gorm.DB), when admission) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		st := db.Statement
 		if err := p.refused(st); err != nil && !db.DryRun {
@@ -84,12 +93,12 @@ func (p *Plugin) choose(next func(*gorm.DB), row bool) func(*gorm.DB) {
 		case gorm.TxCommitter:
 			return
 		case *sql.Conn: // db.Connection: dbresolver would replace it
-			if !row && !db.DryRun {
+			if when != below && !db.DryRun {
 				p.admit(db)
 			}
 			return
 		}
-		if !row && !db.DryRun && !p.admit(db) {
+		if when == early && !db.DryRun && !p.admit(db) {
 			return
 		}
 		next(db)

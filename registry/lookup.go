@@ -13,12 +13,12 @@ import (
 // tenant.ErrUnknown, or tenant.ErrUnavailable if the control plane could not
 // be asked and nothing is remembered.
 func (r *Registry) Lookup(ctx context.Context, id tenant.ID) (tenant.Tenant, error) {
-	// First of all: what is no ID reaches neither cache nor database.
-	if _, err := tenant.ParseID(string(id)); err != nil {
-		return tenant.Tenant{}, err
-	}
 	t, err := r.cache.get(id)
 	if t == nil && err == nil {
+		// What is no ID was never stored, and reaches no database.
+		if _, err := tenant.ParseID(string(id)); err != nil {
+			return tenant.Tenant{}, err
+		}
 		t, err = r.ask(ctx, id)
 	}
 	if err != nil {

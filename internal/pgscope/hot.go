@@ -6,11 +6,12 @@ import "strconv"
 // plans it anew whenever the path has changed since: about half of a short
 // read's time. So a text that one tenant runs again and again on a connection
 // becomes a statement of that tenant's own there, by a comment in the text,
-// which is pgx's key. Each costs the server about 20 kB, and one round trip
-// once, so few may have it.
+// which is pgx's key. Each costs the server about 10 kB, and one round trip
+// once, so what runs seldom does not get it, and a connection has only so many
+// until it retires.
 const (
-	hotAfter = 16   // uses on one connection
-	hotLimit = 1024 // own statements of one connection
+	hotAfter = 8    // uses on one connection
+	hotLimit = 4096 // own statements of one connection
 	hotSeen  = 8192 // pairs of tenant and text that are counted
 	hotBytes = 4096 // longest text that is counted
 )
@@ -43,29 +44,36 @@ func (h *hot) text(s Scope, text string) string {
 	if u.own != "" {
 		return versioned(u.own, s.Version)
 	}
-	if u.uses++; u.uses >= hotAfter {
-		h.promote(u, key)
+	u.uses = min(u.uses+1, hotAfter)
+	if u.uses == hotAfter && h.owns < hotLimit {
+		// The owner is a tenant's ID: ParseID allows nothing that ends a comment.
+		u.own = key.text + "/*" + key.owner + "*/"
+		h.owns++
 	}
 	return versioned(text, s.Version)
 }
 
 func (h *hot) count(key pair) {
-	if h.seen == nil || len(h.seen) >= hotSeen {
-		h.seen, h.owns = map[pair]*heat{}, 0
+	if h.seen == nil {
+		h.seen = map[pair]*heat{}
+	}
+	for len(h.seen) >= hotSeen {
+		h.age()
 	}
 	h.seen[key] = &heat{uses: 1}
 }
 
-func (h *hot) promote(u *heat, key pair) {
-	if h.owns >= hotLimit {
-		// All start again; what is still hot soon has its statement back, which
-		// pgx has kept meanwhile.
-		h.seen, h.owns = nil, 0
-		return
+// age makes room: it halves the counts, and forgets what came to nothing. Own
+// statements stay, which are fewer than hotSeen.
+func (h *hot) age() {
+	for key, u := range h.seen {
+		if u.own != "" {
+			continue
+		}
+		if u.uses /= 2; u.uses == 0 {
+			delete(h.seen, key)
+		}
 	}
-	h.owns++
-	// The owner is a tenant's ID: ParseID allows nothing that ends a comment.
-	u.own = key.text + "/*" + key.owner + "*/"
 }
 
 // versioned keeps the plans of different versions of a schema apart.

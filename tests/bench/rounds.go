@@ -26,8 +26,8 @@ type effort struct {
 }
 
 var (
-	fullEffort  = effort{slowRounds: 201, fastRounds: 2001, replayRounds: 2001, loopRounds: 41, loop: 300 * time.Millisecond, loopWarm: 8 * time.Second}
-	shortEffort = effort{slowRounds: 41, fastRounds: 501, replayRounds: 501, loopRounds: 11, loop: 200 * time.Millisecond, loopWarm: 2 * time.Second}
+	fullEffort  = effort{slowRounds: 201, fastRounds: 2001, replayRounds: 2001, loopRounds: 41, loop: 300 * time.Millisecond, loopWarm: 30 * time.Second}
+	shortEffort = effort{slowRounds: 41, fastRounds: 501, replayRounds: 501, loopRounds: 11, loop: 200 * time.Millisecond, loopWarm: 4 * time.Second}
 )
 
 // medians over the rounds of a comparison.
