@@ -46,8 +46,8 @@ func WithDirectory(d resolver.Directory) Option {
 	return func(o *options) { o.directory = d }
 }
 
-// WithRegion names the region of this process. Tenants that it creates without
-// a region are placed there.
+// WithRegion names the region of this process: the application's own database
+// is there, and tenants that it creates without a region are placed there.
 func WithRegion(region string) Option {
 	return func(o *options) { o.region = region }
 }
@@ -96,6 +96,9 @@ func (o *options) validate() error {
 	}
 	if o.directory != nil && len(o.models) > 0 {
 		return errors.New("tenantplugin: WithModels needs a registry, which WithDirectory replaces")
+	}
+	if o.directory != nil && o.region != "" {
+		return errors.New("tenantplugin: WithRegion places new tenants through a registry, which WithDirectory replaces")
 	}
 	for _, s := range append([]string{o.sharedSchema}, o.searchPath...) {
 		if s == "" || s == "public" {

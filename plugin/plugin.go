@@ -168,12 +168,15 @@ func (p *Plugin) openDirectory(ctx context.Context, base *source) (resolver.Dire
 		return p.opts.directory, home, nil
 	case p.opts.registry != nil:
 		p.reg = p.opts.registry
+		if p.opts.region != "" {
+			p.reg.SetRegion(p.opts.region)
+		}
 		return p.reg, home, nil
 	case base.config == nil:
 		return nil, home, errors.New("tenantplugin: the control plane needs a DSN: open GORM with postgres.Open, or say WithRegistry")
 	}
 	reg, err := registry.Open(ctx, registry.Config{
-		ConnConfig: base.config.Copy(), HomeShard: homeShard, Logger: p.opts.logger,
+		ConnConfig: base.config.Copy(), HomeShard: homeShard, Region: p.opts.region, Logger: p.opts.logger,
 	})
 	if err != nil {
 		return nil, home, fmt.Errorf("tenantplugin: open the registry in the application's database: %w", err)
@@ -191,10 +194,19 @@ func (p *Plugin) closeOwned() {
 	}
 }
 
-// attach makes db use the pools.
-func (p *Plugin) attach(db *gorm.DB, base *source) error {
+// attach makes db use the pools. If it fails, db has its own pool again, for
+// the application to close.
+func (p *Plugin) attach(db *gorm.DB, base *source) (err error) {
+	old, _ := db.DB()
+	was := db.Config.Dialector
 	db.Config.Dialector = &dialector{base.dialector}
-	old := setPool(db, p.pools.Primary)
+	former := setPool(db, p.pools.Primary)
+	defer func() {
+		if err != nil {
+			setPool(db, former)
+			db.Config.Dialector = was
+		}
+	}()
 	if err := useResolver(db, p.pools.Read); err != nil {
 		return err
 	}
@@ -261,16 +273,15 @@ func poolOf(db *gorm.DB) *resolver.Pool {
 
 // setPool replaces db's connection pool, beneath GORM's prepared statements if
 // it keeps any, and returns the former one.
-func setPool(db *gorm.DB, p *resolver.Pool) *sql.DB {
-	old, _ := db.DB()
+func setPool(db *gorm.DB, p gorm.ConnPool) (former gorm.ConnPool) {
 	if ps, ok := db.ConnPool.(*gorm.PreparedStmtDB); ok {
 		ps.Close()
-		ps.ConnPool = p
+		former, ps.ConnPool = ps.ConnPool, p
 	} else {
-		db.Config.ConnPool = p
+		former, db.Config.ConnPool = db.ConnPool, p
 	}
 	db.Statement.ConnPool = db.Config.ConnPool
-	return old
+	return former
 }
 
 var _ gorm.ErrorTranslator = (*postgres.Dialector)(nil)

@@ -31,6 +31,9 @@ type Config struct {
 	// HomeShard, if not empty, is the name under which Open registers the
 	// control database itself as a shard when there is no shard at all.
 	HomeShard string
+	// Region is the home shard's, and that of new tenants whose Spec names
+	// none; see SetRegion.
+	Region string
 	// TTL is how long Lookup believes a tenant, and Shard a shard, without
 	// asking again; each entry's varies by up to 10% so that they do not run
 	// out together. Default 30 s.

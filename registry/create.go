@@ -16,7 +16,7 @@ import (
 // Config.ProvisionTimeout) or Delete finishes the matter.
 //
 // The shard is spec.Shard, or the one that consistent hashing of the ID
-// proposes among those of spec.Region (of all, if that is empty).
+// proposes among those of spec.Region, else of SetRegion, else among all.
 //
 // The error wraps tenant.ErrInvalidID, tenant.ErrInvalidSchema,
 // tenant.ErrExists, ErrSchemaExists, ErrNoShard, tenant.ErrUnknownShard,

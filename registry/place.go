@@ -19,6 +19,9 @@ func (r *Registry) place(ctx context.Context, rec *record, spec tenant.Spec) err
 	if spec.Shard != "" {
 		s, err = named(shards, spec)
 	} else {
+		if spec.Region == "" {
+			spec.Region = *r.region.Load()
+		}
 		s, err = proposed(shards, spec)
 	}
 	if err != nil {

@@ -34,6 +34,7 @@ type Registry struct {
 	cache     *cache
 	shards    *shardCache
 	provision atomic.Pointer[Provisioner]
+	region    atomic.Pointer[string] // of new tenants whose Spec names none
 	loops     service.Group
 
 	// mu guards closed, and that flights gains none once it is set. It is
@@ -76,6 +77,7 @@ func newRegistry(ctx context.Context, cfg Config) (*Registry, error) {
 		cache: newCache(cfg), shards: newShardCache(),
 	}
 	r.SetProvisioner(cfg.Provision)
+	r.SetRegion(cfg.Region)
 	detached := context.WithoutCancel(ctx)
 	r.done, r.cancel = context.WithCancel(detached)
 	if r.questions, err = newPool(detached, conn, cfg.MaxConns); err != nil {
@@ -135,6 +137,10 @@ func (r *Registry) SetProvisioner(fn Provisioner) {
 	}
 	r.provision.Store(&fn)
 }
+
+// SetRegion makes Create place tenants whose Spec names neither a region nor a
+// shard in this region. Empty: in any.
+func (r *Registry) SetRegion(region string) { r.region.Store(&region) }
 
 // Ping reports whether the control database answers. Its error wraps
 // tenant.ErrUnavailable.

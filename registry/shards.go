@@ -133,7 +133,7 @@ func (r *Registry) ensureHome(ctx context.Context) error {
 	if err != nil || r.cfg.HomeShard == "" || len(s.shards) > 0 {
 		return err
 	}
-	home := tenant.Shard{Name: r.cfg.HomeShard, Primary: "the control database"}
+	home := tenant.Shard{Name: r.cfg.HomeShard, Region: r.cfg.Region, Primary: "the control database"}
 	if err := home.Validate(); err != nil {
 		return fmt.Errorf("registry.Config.HomeShard: %w", err)
 	}
@@ -142,7 +142,7 @@ func (r *Registry) ensureHome(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, r.sql.lockShards); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, r.sql.addHome, home.Name)
+		_, err := tx.Exec(ctx, r.sql.addHome, home.Name, home.Region)
 		return err
 	})
 	if err != nil {

@@ -59,6 +59,31 @@ func TestHomeShard(t *testing.T) {
 	}
 }
 
+func TestRegion(t *testing.T) {
+	t.Parallel()
+	r := open(t, Config{DSN: pg.newDatabase(t), HomeShard: "default", Region: "eu"})
+	if home := must(r.Shard(t.Context(), "default"))(t); home.Region != "eu" {
+		t.Errorf("home is in %q", home.Region)
+	}
+	if err := r.AddShard(t.Context(), tenant.Shard{Name: "us-1", Region: "us", Primary: pg.newDatabase(t)}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		if got := create(t, r, tenant.ID(fmt.Sprintf("eu-%d", i))); got.Placement.Region != "eu" {
+			t.Errorf("placed in %q", got.Placement.Region)
+		}
+	}
+	for _, spec := range []tenant.Spec{{ID: "by-region", Region: "us"}, {ID: "by-shard", Shard: "us-1"}} {
+		if got := must(r.Create(t.Context(), spec))(t); got.Placement.Region != "us" {
+			t.Errorf("%s was placed in %q", spec.ID, got.Placement.Region)
+		}
+	}
+	r.SetRegion("nowhere")
+	if _, err := r.Create(t.Context(), tenant.Spec{ID: "lost"}); !errors.Is(err, ErrNoShard) {
+		t.Errorf("a region without shards: %v", err)
+	}
+}
+
 func TestShards(t *testing.T) {
 	t.Parallel()
 	r := open(t, Config{DSN: pg.newDatabase(t)})

@@ -62,7 +62,7 @@ func newQueries(schema string) queries {
 				IS DISTINCT FROM (excluded.region, excluded.primary_dsn, excluded.replica_dsns)`),
 		removeShard:  expand("DELETE FROM {shards} WHERE name = $1"),
 		lockShards:   expand("LOCK TABLE {shards} IN SHARE ROW EXCLUSIVE MODE"),
-		addHome:      expand("INSERT INTO {shards} (name) SELECT $1 WHERE NOT EXISTS (SELECT FROM {shards})"),
+		addHome:      expand("INSERT INTO {shards} (name, region) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM {shards})"),
 		countTenants: expand("SELECT count(*) FROM {tenants} WHERE shard = $1"),
 	}
 }
