@@ -13,6 +13,8 @@ func (w *wire) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	w.readMu.Lock()
+	defer w.readMu.Unlock()
 	for {
 		w.mu.Lock()
 		n := w.deliver(p)

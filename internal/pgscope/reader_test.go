@@ -3,6 +3,8 @@ package pgscope
 import (
 	"io"
 	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -67,5 +69,38 @@ func waitFor(t *testing.T, ok func() bool) {
 			t.Fatal("it did not happen within 10 s")
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// pgx's closing goroutine reads beside its background reader. The race
+// detector is the judge; nothing may be lost either.
+func TestTwoReaders(t *testing.T) {
+	t.Parallel()
+	client, server := net.Pipe()
+	defer client.Close()
+	w := newWire(client, newPath(nil), false)
+	w.status = txIdle
+	msg := append([]byte{'N', 0, 0, 0, 13}, "a notice\x00"...)
+	const n = 500
+	go func() {
+		defer server.Close()
+		for range n {
+			if _, err := server.Write(msg); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	var got atomic.Int64
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			c, _ := io.Copy(io.Discard, w)
+			got.Add(c)
+		})
+	}
+	readers.Wait()
+	if want := int64(n * len(msg)); got.Load() != want {
+		t.Errorf("%d of %d bytes arrived", got.Load(), want)
 	}
 }

@@ -70,7 +70,10 @@ type wire struct {
 	partial []byte // an incomplete frontend message
 	out     []byte
 
-	// Of the reading goroutine alone.
+	// readMu guards what follows. It is taken before mu and held while the
+	// server is awaited: when pgx gives a connection up, its closing goroutine
+	// and its background reader both read, which any net.Conn allows.
+	readMu sync.Mutex
 	in     []byte
 	r, w   int // unread part of in
 	pass   int // bytes of the current message that still go to pgx
