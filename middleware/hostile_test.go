@@ -46,8 +46,10 @@ func TestHostileIDs(t *testing.T) {
 			t.Parallel()
 			d := &strictDirectory{}
 			lines := &lineLog{}
-			srv := startServer(t, form, Config{Registry: d, Logger: slog.New(lines),
-				From: []Source{Header("X-Tenant-ID"), Subdomain("example.com"), Path("/t/")}})
+			srv := startServer(t, form, Config{
+				Registry: d, Logger: slog.New(lines),
+				From: []Source{Header("X-Tenant-ID"), Subdomain("example.com"), Path("/t/")},
+			})
 			for name, carry := range carriers {
 				attack(t, srv.Listener.Addr().String(), name, carry, ids)
 			}

@@ -140,8 +140,10 @@ func ProblemFor(ctx context.Context, err error) *Problem {
 	case errors.Is(err, tenant.ErrUnavailable):
 		return unavailable(err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return &Problem{Status: http.StatusServiceUnavailable, Code: CodeTimeout,
-			Detail: "the request took too long: try again", RetryAfter: retryAfter, Err: err}
+		return &Problem{
+			Status: http.StatusServiceUnavailable, Code: CodeTimeout,
+			Detail: "the request took too long: try again", RetryAfter: retryAfter, Err: err,
+		}
 	case errors.Is(err, tenant.ErrNone):
 		if _, in := tenant.FromContext(ctx); in != nil {
 			return missing("this request needs a tenant, and names none", err)
@@ -162,8 +164,10 @@ func missing(detail string, err error) *Problem {
 }
 
 func conflict(one, oneID, other, otherID string) *Problem {
-	return &Problem{Status: http.StatusBadRequest, Code: CodeTenantConflict, Err: tenant.ErrMismatch,
-		Detail: fmt.Sprintf("sources disagree: %s says %s, %s says %s: name one tenant", one, shown(oneID), other, shown(otherID))}
+	return &Problem{
+		Status: http.StatusBadRequest, Code: CodeTenantConflict, Err: tenant.ErrMismatch,
+		Detail: fmt.Sprintf("sources disagree: %s says %s, %s says %s: name one tenant", one, shown(oneID), other, shown(otherID)),
+	}
 }
 
 func unknown(detail string, err error) *Problem {
@@ -175,13 +179,17 @@ func suspended(err error) *Problem {
 }
 
 func notReady(err error) *Problem {
-	return &Problem{Status: http.StatusServiceUnavailable, Code: CodeTenantNotReady,
-		Detail: "this tenant is not ready yet: try again", RetryAfter: retryAfter, Err: err}
+	return &Problem{
+		Status: http.StatusServiceUnavailable, Code: CodeTenantNotReady,
+		Detail: "this tenant is not ready yet: try again", RetryAfter: retryAfter, Err: err,
+	}
 }
 
 func unavailable(err error) *Problem {
-	return &Problem{Status: http.StatusServiceUnavailable, Code: CodeRegistryUnavailable,
-		Detail: "the tenant cannot be looked up at the moment: try again", RetryAfter: retryAfter, Err: err}
+	return &Problem{
+		Status: http.StatusServiceUnavailable, Code: CodeRegistryUnavailable,
+		Detail: "the tenant cannot be looked up at the moment: try again", RetryAfter: retryAfter, Err: err,
+	}
 }
 
 // shown returns a part of a request for a text: quoted in ASCII, so that it

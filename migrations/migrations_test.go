@@ -16,9 +16,10 @@ func TestControl(t *testing.T) {
 	if err != nil || len(names) == 0 {
 		t.Fatalf("files %v, %v", names, err)
 	}
+	wellNamed := regexp.MustCompile(`^\d{5}_[a-z_]+\.sql$`)
 	qualified := regexp.MustCompile(`(?i)\b(TABLE|ON|REFERENCES|FUNCTION|INTO|FROM)\s+"?[a-z_]+"?\.`)
 	for _, name := range names {
-		if ok, _ := regexp.MatchString(`^\d{5}_[a-z_]+\.sql$`, name); !ok {
+		if !wellNamed.MatchString(name) {
 			t.Errorf("%s: want 00000_name.sql", name)
 		}
 		text, err := fs.ReadFile(Control(), name)

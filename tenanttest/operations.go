@@ -352,7 +352,7 @@ func (o *op) trespass() error {
 }
 
 func (o *op) noTenant() error {
-	db := o.p.db.WithContext(context.WithoutCancel(context.Background()))
+	db := o.p.db.WithContext(context.Background())
 	var n int64
 	for _, err := range []error{
 		db.Model(&canary{}).Count(&n).Error,

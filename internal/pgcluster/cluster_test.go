@@ -11,7 +11,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(helperEnv) != "" {
+		help()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // bundles runs a test with every PostgreSQL at hand.
 func bundles(t *testing.T, test func(*testing.T, Binaries)) {
@@ -51,6 +57,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 func TestClusterReplicates(t *testing.T) {
+	t.Parallel()
 	bundles(t, func(t *testing.T, b Binaries) {
 		c, err := Start(t.Context(), Config{Binaries: b, Shards: 2, Replicas: 1})
 		if err != nil {
@@ -115,6 +122,7 @@ func execute(t *testing.T, dsn, sql string) {
 }
 
 func TestKeptDataIsFoundAgain(t *testing.T) {
+	t.Parallel()
 	b, err := Find(t.Context(), FindOptions{NoFetch: true})
 	if err != nil {
 		t.Skip(err)

@@ -2,7 +2,6 @@ package pgcluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -20,13 +19,16 @@ const (
 
 // fetch gets PostgreSQL's programs through embedded-postgres, once per
 // machine and user.
-func fetch(ctx context.Context, repository string) (Binaries, error) {
+func fetch(ctx context.Context, o FindOptions) (Binaries, error) {
+	repository, home := o.Repository, o.Cache
 	if repository == "" {
 		repository = os.Getenv("GORMTENANCY_PG_REPOSITORY")
 	}
-	home, err := cacheDir()
-	if err != nil {
-		return Binaries{}, err
+	if home == "" {
+		var err error
+		if home, err = cacheDir(); err != nil {
+			return Binaries{}, err
+		}
 	}
 	target := filepath.Join(home, "pg-"+string(fetchVersion))
 	if b, err := inspect(ctx, filepath.Join(target, "bin")); err == nil {
@@ -79,7 +81,7 @@ func download(home, target, repository string) error {
 		startErr = pg.Stop()
 	}
 	if _, err := os.Stat(filepath.Join(target, "bin", "initdb")); err != nil {
-		return errors.Join(fmt.Errorf("fetch PostgreSQL %s", fetchVersion), startErr)
+		return fmt.Errorf("fetch PostgreSQL %s: %w", fetchVersion, startErr)
 	}
 	return nil
 }

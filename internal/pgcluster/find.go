@@ -29,6 +29,9 @@ type FindOptions struct {
 	// machine has none; empty for its default. GORMTENANCY_PG_REPOSITORY sets
 	// it too.
 	Repository string
+	// Cache is the directory that keeps what was fetched. Default: gormtenancy
+	// in the user's cache directory, for root in /var/cache.
+	Cache string
 	// NoFetch keeps Find from fetching.
 	NoFetch bool
 	// NoMachine keeps Find from looking at what the machine has.
@@ -51,7 +54,7 @@ func Find(ctx context.Context, o FindOptions) (Binaries, error) {
 	if o.NoFetch || o.Version != "" && o.Version != fetchMajor {
 		return Binaries{}, fmt.Errorf("version %q: %w", o.Version, ErrNotFound)
 	}
-	b, err := fetch(ctx, o.Repository)
+	b, err := fetch(ctx, o)
 	if err != nil {
 		return Binaries{}, fmt.Errorf("%w; fetching it failed as well: %w", ErrNotFound, err)
 	}

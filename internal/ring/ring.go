@@ -26,9 +26,9 @@ const (
 )
 
 var (
-	// ErrEmpty: a ring needs a member.
+	// ErrEmpty says that a ring needs a member.
 	ErrEmpty = errors.New("ring has no members: add a shard first")
-	// ErrTooLarge: more than MaxMembers members.
+	// ErrTooLarge says that there are more than MaxMembers members.
 	ErrTooLarge = errors.New("ring has too many members")
 )
 
