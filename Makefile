@@ -1,0 +1,50 @@
+GO       ?= go
+LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+N        ?= 2000000
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test test/race lint fmt bench fuzz prove gormsuite cover
+
+help: ## show the targets
+	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: ## run the sample app with its own PostgreSQL (PORT=9000, DATA=dir to keep the data); Ctrl-C ends it
+	@mkdir -p bin && $(GO) build -o bin/echo-app ./examples/echo-app
+	@exec bin/echo-app demo $(if $(PORT),--port '$(PORT)') $(if $(DATA),--data '$(DATA)')
+
+build: ## compile everything
+	$(GO) build ./...
+
+test: ## run all tests; they find PostgreSQL, or fetch it, and start it themselves
+	$(GO) test ./...
+
+test/race: ## the same with the race detector
+	$(GO) test -race -timeout 20m ./...
+
+lint: ## vet, staticcheck, import floors, format
+	$(GO) run $(LINTER) run ./...
+
+fmt: ## format the sources
+	$(GO) run $(LINTER) fmt ./...
+
+bench: ## measure the plugin against plain GORM and draw docs/bench.svg (ten minutes or less)
+	$(GO) run ./tests/bench -svg docs/bench.svg
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | sort -u | \
+	while read -r dir name; do \
+		echo "== $$dir $$name"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null || exit 1; \
+	done
+
+prove: ## prove the isolation with N (2000000) random operations on each PostgreSQL version
+	$(GO) test ./tests/isolation -run TestProve -timeout 0 -v -args -prove.n=$(N) -prove.tenants=200
+
+gormsuite: ## run GORM's own tests with and without the plugin (GORM_SRC=checkout of GORM)
+	$(GO) run ./tests/gormsuite $(if $(GORM_SRC),-src '$(GORM_SRC)')
+
+cover: ## test coverage, as cover.out and cover.html
+	$(GO) test -coverpkg=./... -coverprofile=cover.out ./...
+	$(GO) tool cover -func=cover.out | tail -1
+	$(GO) tool cover -html=cover.out -o cover.html
