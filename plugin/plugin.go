@@ -12,7 +12,6 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/plugin/dbresolver"
 
-	"github.com/gormtenancy/gormtenancy/internal/pool"
 	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/resolver"
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -62,7 +61,7 @@ func (p *Plugin) Registry() *registry.Registry {
 }
 
 // Stats returns a snapshot of every connection pool that is open.
-func (p *Plugin) Stats() []pool.Stats {
+func (p *Plugin) Stats() []resolver.PoolStats {
 	p.mu.Lock()
 	router := p.router
 	p.mu.Unlock()

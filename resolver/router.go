@@ -271,9 +271,12 @@ func (r *Router) forget(name string) {
 	}
 }
 
+// PoolStats is a snapshot of one node's connection pool.
+type PoolStats = pool.Stats
+
 // Stats returns a snapshot of every open pool.
-func (r *Router) Stats() []pool.Stats {
-	var all []pool.Stats
+func (r *Router) Stats() []PoolStats {
+	var all []PoolStats
 	for _, s := range *r.shards.Load() {
 		for _, n := range s.nodes() {
 			all = append(all, n.Stats())
