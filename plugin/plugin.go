@@ -198,7 +198,8 @@ func (p *Plugin) closeOwned() {
 func (p *Plugin) attach(db *gorm.DB, base *source) (err error) {
 	old, _ := db.DB()
 	was := db.Config.Dialector
-	db.Config.Dialector = &dialector{base.dialector}
+	ours := &dialector{base.dialector}
+	db.Config.Dialector = ours
 	former := setPool(db, p.pools.Primary)
 	defer func() {
 		if err != nil {
@@ -206,7 +207,7 @@ func (p *Plugin) attach(db *gorm.DB, base *source) (err error) {
 			db.Config.Dialector = was
 		}
 	}()
-	if err := useResolver(db, p.pools.Read); err != nil {
+	if err := useResolver(db, &poolDialector{ours, p.pools.Read}); err != nil {
 		return err
 	}
 	if err := p.register(db); err != nil {
@@ -235,11 +236,11 @@ const resolverName = "gorm:db_resolver"
 // useResolver registers stock dbresolver with our two pools. Its replica is
 // opened as a database of its own, with db's configuration; the plugins used
 // so far are kept out of that, or they would be initialised twice.
-func useResolver(db *gorm.DB, read *resolver.Pool) error {
+func useResolver(db *gorm.DB, read *poolDialector) error {
 	plugins := db.Config.Plugins
 	db.Config.Plugins = map[string]gorm.Plugin{}
 	err := db.Use(dbresolver.Register(dbresolver.Config{
-		Replicas: []gorm.Dialector{&poolDialector{db.Dialector, read}},
+		Replicas: []gorm.Dialector{read},
 	}))
 	for name, plugin := range db.Config.Plugins {
 		plugins[name] = plugin
@@ -250,7 +251,7 @@ func useResolver(db *gorm.DB, read *resolver.Pool) error {
 
 // poolDialector opens a pool that is open already.
 type poolDialector struct {
-	gorm.Dialector
+	*dialector
 	pool gorm.ConnPool
 }
 
