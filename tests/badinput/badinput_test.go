@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/goleak"
@@ -23,6 +24,7 @@ import (
 	"github.com/gormtenancy/gormtenancy/internal/pgtest"
 	"github.com/gormtenancy/gormtenancy/middleware"
 	tenantplugin "github.com/gormtenancy/gormtenancy/plugin"
+	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/tenant"
 	"github.com/gormtenancy/gormtenancy/tests/hostile"
 	"github.com/gormtenancy/gormtenancy/tests/wirecount"
@@ -45,7 +47,13 @@ func TestHostileIDsReachNoDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plugin := tenantplugin.New()
+	// So that it does not look for new shards by itself meanwhile.
+	reg, err := registry.Open(t.Context(), registry.Config{DSN: dsn, HomeShard: "default", TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(reg.Close)
+	plugin := tenantplugin.New(tenantplugin.WithRegistry(reg))
 	if err := db.Use(plugin); err != nil {
 		t.Fatal(err)
 	}
