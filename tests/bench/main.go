@@ -16,8 +16,8 @@ import (
 var errBars = errors.New("a bar was missed")
 
 type config struct {
-	short, strict, self bool
-	svg, json, dsn      string
+	short, strict, self, parts bool
+	svg, json, dsn             string
 }
 
 func main() {
@@ -40,6 +40,7 @@ func parseFlags(args []string, errs io.Writer) (c config, err error) {
 	fs.BoolVar(&c.short, "short", false, "fewer rounds: under a minute, for CI")
 	fs.BoolVar(&c.strict, "strict", false, "exit with 1 if a bar is missed")
 	fs.BoolVar(&c.self, "self", false, "measure plain GORM against itself: the noise of the machine")
+	fs.BoolVar(&c.parts, "parts", false, "instead: what the scope takes of the server, and the processor time of a call")
 	fs.StringVar(&c.svg, "svg", "", "write the chart to this file")
 	fs.StringVar(&c.json, "json", "", "write the figures to this file")
 	fs.StringVar(&c.dsn, "dsn", "", "server to measure on, with the right to create databases (default: an embedded one)")
@@ -59,6 +60,9 @@ func run(ctx context.Context, c config, out io.Writer) error {
 	}
 	if c.self {
 		b.install = nil
+	}
+	if c.parts {
+		return errors.Join(b.printParts(ctx, out), b.printProcessor(ctx, out))
 	}
 	var results []result
 	for _, measure := range []func(context.Context) ([]result, error){b.latency, b.loopback, b.process} {
