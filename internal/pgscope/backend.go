@@ -85,11 +85,11 @@ func (w *wire) next() bool {
 	}
 	t := w.in[w.r]
 	size := 1 + int(binary.BigEndian.Uint32(w.in[w.r+1:]))
-	if size < headerLen {
-		w.broken = fmt.Errorf("%w: length %d", errProtocol, size)
+	if size < headerLen || t == 'Z' && size != headerLen+1 {
+		w.broken = fmt.Errorf("%w: %q of length %d", errProtocol, t, size-1)
 		return false
 	}
-	if needsBody(t) && w.w-w.r < size {
+	if w.needsBody(t) && w.w-w.r < size {
 		return false
 	}
 	if w.status == txStarting {
@@ -103,7 +103,9 @@ func (w *wire) next() bool {
 }
 
 // needsBody lists the types whose content the wire looks at.
-func needsBody(t byte) bool { return t == 'Z' || t == 'C' || t == 'S' || t == 'E' }
+func (w *wire) needsBody(t byte) bool {
+	return t == 'Z' || t == 'C' || t == 'S' || t == 'E' || t == 't' || t == 'T' && w.describing
+}
 
 func (w *wire) dispose(t byte, size int) bool {
 	body := w.in[w.r+headerLen : w.r+min(size, w.w-w.r)]
@@ -116,6 +118,10 @@ func (w *wire) dispose(t byte, size int) bool {
 		w.pass = size
 		return true
 	case 'Z':
+		if n := len(w.pending); n == 0 || n == 1 && w.inGroup {
+			w.broken = fmt.Errorf("%w: %q before the end of a group", errProtocol, t)
+			return false
+		}
 		w.ready(body[0])
 		w.pass = size
 		return true
@@ -134,8 +140,11 @@ func (w *wire) dispose(t byte, size int) bool {
 			return w.skip(a, t, size)
 		}
 	}
-	if t == 'C' {
+	switch t {
+	case 'C':
 		w.completed(body)
+	case 't', 'T':
+		w.describes(t, body)
 	}
 	w.pass = size
 	return true
@@ -157,7 +166,7 @@ func (w *wire) skip(a *answer, t byte, size int) bool {
 
 // ready ends a group.
 func (w *wire) ready(status byte) {
-	w.status = status
+	w.status, w.describing = status, false
 	if status == txIdle {
 		w.dirty = false
 	}
@@ -217,7 +226,8 @@ func (w *wire) failed(size int) int {
 // away. All that the wire puts before a text is ASCII, so bytes are characters.
 func shiftPosition(msg []byte, shift int) []byte {
 	fixed := append(make([]byte, 0, len(msg)), msg[:headerLen]...)
-	for rest := msg[headerLen:]; len(rest) > 0 && rest[0] != 0; {
+	rest := msg[headerLen:]
+	for len(rest) > 0 && rest[0] != 0 {
 		stop := bytes.IndexByte(rest, 0)
 		if stop < 0 {
 			return msg
@@ -231,6 +241,9 @@ func shiftPosition(msg []byte, shift int) []byte {
 			fixed = append(fixed, rest[:stop+1]...)
 		}
 		rest = rest[stop+1:]
+	}
+	if len(rest) == 0 {
+		return msg // it does not end as it should
 	}
 	fixed = append(fixed, 0)
 	binary.BigEndian.PutUint32(fixed[1:], uint32(len(fixed)-1))

@@ -116,10 +116,14 @@ func run[T any](ctx context.Context, c *Conn, text string, planned bool, do func
 	if facts.NeedsNoTransaction() && !c.inTx {
 		return outside(ctx, c, s, text, do)
 	}
+	asked := text
 	if planned && c.cfg.keepsPlans() {
 		text = c.hot.text(s, text)
 	}
 	res, err := do(text)
+	if c.wire.tookUserTypes() {
+		c.hot.keepApart(asked)
+	}
 	if err != nil && stalePlan(err) && !c.wire.open() {
 		// The tenant's tables changed since the plan was made. pgx has dropped
 		// the plan; nothing was executed.

@@ -42,6 +42,9 @@ func (w *wire) translate(p []byte) error {
 	}
 	for len(data) >= headerLen {
 		size := 1 + int(binary.BigEndian.Uint32(data[1:]))
+		if size < headerLen || data[0] == 'Q' && size == headerLen {
+			return fmt.Errorf("pgscope: frontend message %q of length %d", data[0], size-1)
+		}
 		if len(data) < size {
 			break
 		}

@@ -27,12 +27,20 @@ type heat struct {
 type hot struct {
 	seen map[pair]*heat
 	owns int
+	// apart are the texts that tenants never share, see types.go.
+	apart    map[string]struct{}
+	allApart bool // there were too many to tell
 }
 
 // text returns the text to run for the scope: its own one if it is hot, and
 // apart from other versions of the schema's.
 func (h *hot) text(s Scope, text string) string {
-	if len(text) > hotBytes || s.Owner == "" {
+	switch {
+	case s.Owner == "":
+		return versioned(text, s.Version)
+	case h.isApart(text):
+		return versioned(own(text, s.Owner), s.Version)
+	case len(text) > hotBytes:
 		return versioned(text, s.Version)
 	}
 	key := pair{s.Owner, text}
@@ -46,11 +54,34 @@ func (h *hot) text(s Scope, text string) string {
 	}
 	u.uses = min(u.uses+1, hotAfter)
 	if u.uses == hotAfter && h.owns < hotLimit {
-		// The owner is a tenant's ID: ParseID allows nothing that ends a comment.
-		u.own = key.text + "/*" + key.owner + "*/"
+		u.own = own(key.text, key.owner)
 		h.owns++
 	}
 	return versioned(text, s.Version)
+}
+
+// own is the text of a tenant's own statement. The owner is a tenant's ID:
+// ParseID allows nothing that ends a comment.
+func own(text, owner string) string { return text + "/*" + owner + "*/" }
+
+// keepApart makes every tenant have a statement of its own for text.
+func (h *hot) keepApart(text string) {
+	if h.apart == nil {
+		h.apart = map[string]struct{}{}
+	}
+	h.apart[text] = struct{}{}
+	h.allApart = h.allApart || len(h.apart) > hotSeen
+	if h.allApart {
+		h.apart = nil
+	}
+}
+
+func (h *hot) isApart(text string) bool {
+	if h.allApart || len(h.apart) == 0 {
+		return h.allApart
+	}
+	_, is := h.apart[text]
+	return is
 }
 
 func (h *hot) count(key pair) {

@@ -49,22 +49,24 @@ type wire struct {
 
 	// mu guards what follows, up to the next comment. It is never held during
 	// network input or output: pgx may read in the background while it writes.
-	mu       sync.Mutex
-	arm      arm
-	scope    Scope
-	refusal  error // why the next group is refused, if it is
-	traced   int   // depth of pgx calls that the tracer armed
-	status   byte
-	owner    string // whose transaction is open
-	held     string // text of a BEGIN that was not sent yet
-	dirty    bool   // the open transaction's path may have been changed
-	tainted  bool   // the session may have been changed
-	prepared bool   // the server knows the scope statement
-	pending  []answer
-	local    []byte // answers made here, not read by pgx yet
-	reading  bool   // Read waits for the server
-	inGroup  bool   // between the first message of an extended group and Sync
-	scoped   bool   // the group has its scope
+	mu         sync.Mutex
+	arm        arm
+	scope      Scope
+	refusal    error // why the next group is refused, if it is
+	traced     int   // depth of pgx calls that the tracer armed
+	status     byte
+	owner      string // whose transaction is open
+	held       string // text of a BEGIN that was not sent yet
+	dirty      bool   // the open transaction's path may have been changed
+	tainted    bool   // the session may have been changed
+	prepared   bool   // the server knows the scope statement
+	pending    []answer
+	local      []byte // answers made here, not read by pgx yet
+	reading    bool   // Read waits for the server
+	inGroup    bool   // between the first message of an extended group and Sync
+	scoped     bool   // the group has its scope
+	describing bool   // the answer describes a prepared statement
+	userTypes  bool   // a description had a type that may differ between tenants
 
 	// Of the writing goroutine alone.
 	partial []byte // an incomplete frontend message
