@@ -1,10 +1,9 @@
 package tenant
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"regexp"
 	"strings"
 )
 
@@ -30,42 +29,29 @@ func (s Shard) Validate() error {
 
 // String returns the shard without its secrets.
 func (s Shard) String() string {
-	hidden := make([]string, len(s.Replicas))
-	for i, r := range s.Replicas {
-		hidden[i] = RedactDSN(r)
-	}
+	s = s.redacted()
 	return fmt.Sprintf("shard %s (region %q, primary %s, replicas [%s])",
-		s.Name, s.Region, RedactDSN(s.Primary), strings.Join(hidden, ", "))
+		s.Name, s.Region, s.Primary, strings.Join(s.Replicas, ", "))
 }
 
-// GoString keeps %#v from printing passwords.
-func (s Shard) GoString() string { return s.String() }
+// Format keeps every verb from printing passwords, %#v and %d included.
+func (s Shard) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
+
+// MarshalJSON keeps JSON from showing passwords, as in the log of a list of
+// shards. What it writes reads back as a shard without them.
+func (s Shard) MarshalJSON() ([]byte, error) {
+	type plain Shard
+	return json.Marshal(plain(s.redacted()))
+}
+
+func (s Shard) redacted() Shard {
+	replicas := make([]string, len(s.Replicas))
+	for i, r := range s.Replicas {
+		replicas[i] = RedactDSN(r)
+	}
+	s.Primary, s.Replicas = RedactDSN(s.Primary), replicas
+	return s
+}
 
 // LogValue keeps slog from printing passwords.
 func (s Shard) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-var keywordPassword = regexp.MustCompile(`(?i)(password|passfile|sslpassword|sslkey)\s*=\s*('(?:[^'\\]|\\.)*'|\S+)`)
-
-// RedactDSN returns dsn, a URL or a keyword/value string, with its passwords
-// replaced. What cannot be parsed is hidden whole.
-func RedactDSN(dsn string) string {
-	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
-		u, err := url.Parse(dsn)
-		if err != nil {
-			return "postgres://(unreadable)"
-		}
-		q := u.Query()
-		for k := range q {
-			switch strings.ToLower(k) {
-			case "password", "passfile", "sslpassword", "sslkey":
-				q.Set(k, "xxxxx")
-			}
-		}
-		u.RawQuery = q.Encode()
-		return u.Redacted()
-	}
-	if strings.Contains(dsn, "://") {
-		return "(not a PostgreSQL URL)"
-	}
-	return keywordPassword.ReplaceAllString(dsn, "$1=xxxxx")
-}
