@@ -25,6 +25,12 @@ func callOf(ctx context.Context) *call {
 	return c
 }
 
+// Refuse returns a context whose statements fail with err in the connection,
+// for callers that have no other way to hand an error on: a sql.Row.
+func Refuse(ctx context.Context, err error) context.Context {
+	return &call{Context: orEmpty(ctx), fail: err}
+}
+
 // Route says where a statement ran.
 type Route struct {
 	Shard   string
@@ -38,7 +44,7 @@ type routeKey struct{}
 // Read it after the statement.
 func Trace(ctx context.Context) (context.Context, *Route) {
 	r := &Route{}
-	return context.WithValue(ctx, routeKey{}, r), r
+	return context.WithValue(orEmpty(ctx), routeKey{}, r), r
 }
 
 func routeOf(ctx context.Context) *Route {
@@ -51,7 +57,7 @@ type primaryKey struct{}
 // Primary returns a context whose reads run on the primary: for code that
 // cannot say dbresolver.Write.
 func Primary(ctx context.Context) context.Context {
-	return context.WithValue(ctx, primaryKey{}, true)
+	return context.WithValue(orEmpty(ctx), primaryKey{}, true)
 }
 
 func wantsPrimary(ctx context.Context) bool { return ctx.Value(primaryKey{}) != nil }

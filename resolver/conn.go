@@ -19,6 +19,7 @@ type conn struct {
 	held    *pool.Conn
 	at      *shard // of held
 	inTx    bool
+	wrote   where // of the last write, which ends when its rows are closed
 }
 
 var (
@@ -69,22 +70,24 @@ func run[T any](ctx context.Context, c *conn, text string, do func(*pool.Conn) (
 		var none T
 		return none, err
 	}
-	res, err := place(ctx, c, w, read, do)
-	if !read && !sqltext.Of(text).ReadOnly() {
+	res, err := place(ctx, c, &w, read, do)
+	if !sqltext.Of(text).ReadOnly() && (c.held == nil || c.held.Pool() == w.shard.primary) {
 		w.shard.wrote(w.owner)
+		c.wrote = w
 	}
 	return res, err
 }
 
 // place runs do on a connection of the shard: on a replica if it may, on the
-// primary if the replica fails.
-func place[T any](ctx context.Context, c *conn, w where, read bool, do func(*pool.Conn) (T, error)) (T, error) {
+// primary if the replica fails, and on the shard's new pools, which w is then,
+// if it was changed while the statement waited for a connection.
+func place[T any](ctx context.Context, c *conn, w *where, read bool, do func(*pool.Conn) (T, error)) (T, error) {
 	for tries := 1; ; tries++ {
 		var from *replica
 		if read && !wantsPrimary(ctx) {
 			from = w.shard.reader(w.owner)
 		}
-		fresh, err := c.hold(ctx, w, from)
+		fresh, err := c.hold(ctx, *w, from)
 		var res T
 		if err == nil {
 			c.report(ctx)
@@ -102,10 +105,22 @@ func place[T any](ctx context.Context, c *conn, w where, read bool, do func(*poo
 			c.release()
 		case fresh && errors.Is(err, driver.ErrBadConn) && tries < attempts:
 			c.release()
+		case errors.Is(err, pool.ErrClosed) && tries < attempts && c.relocate(ctx, w):
 		default:
 			return res, err
 		}
 	}
+}
+
+// relocate looks again where ctx's statements run, and reports whether w is
+// another place than before.
+func (c *conn) relocate(ctx context.Context, w *where) bool {
+	next, err := c.r.locate(ctx)
+	if err != nil || next.shard == w.shard {
+		return false
+	}
+	*w = next
+	return true
 }
 
 // hold makes c.held a connection of the wanted node. fresh reports whether it
@@ -173,7 +188,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 		return nil, err
 	}
 	read := opts.ReadOnly && call != nil && call.read
-	inner, err := place(ctx, c, w, read, func(s *pool.Conn) (driver.Tx, error) {
+	inner, err := place(ctx, c, &w, read, func(s *pool.Conn) (driver.Tx, error) {
 		return s.BeginTx(ctx, opts)
 	})
 	if err != nil {
@@ -211,7 +226,7 @@ func (c *conn) Ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = place(ctx, c, w, false, func(s *pool.Conn) (struct{}, error) {
+	_, err = place(ctx, c, &w, false, func(s *pool.Conn) (struct{}, error) {
 		return struct{}{}, s.Ping(ctx)
 	})
 	return err
@@ -229,6 +244,10 @@ func (c *conn) ResetSession(context.Context) error { return nil }
 func (c *conn) IsValid() bool {
 	c.release()
 	c.inTx = false
+	if c.wrote.shard != nil {
+		c.wrote.shard.wrote(c.wrote.owner)
+		c.wrote = where{}
+	}
 	return true
 }
 

@@ -50,6 +50,14 @@ func (p *Pool) Router() *Router { return p.router }
 // Ping checks the home shard, as gorm.Open does.
 func (p *Pool) Ping() error { return p.db.Ping() }
 
+// orEmpty returns ctx, or in place of nil one that has no tenant.
+func orEmpty(ctx context.Context) context.Context {
+	if ctx == nil {
+		return context.TODO()
+	}
+	return ctx
+}
+
 // reads reports whether text may run on a replica.
 func (p *Pool) reads(text string) bool {
 	return p.read && (p.trust || sqltext.Of(text).ReadOnly())
@@ -58,11 +66,12 @@ func (p *Pool) reads(text string) bool {
 // context returns the context in which text runs: marked as a read, or as
 // failed.
 func (p *Pool) context(ctx context.Context, text string) (context.Context, error) {
-	if ctx == nil {
-		ctx = context.TODO() // has no tenant
+	ctx = orEmpty(ctx)
+	if c := callOf(ctx); c != nil && c.fail != nil {
+		return ctx, c.fail
 	}
 	if err := p.router.Admit(ctx); err != nil {
-		return &call{Context: ctx, fail: err}, err
+		return Refuse(ctx, err), err
 	}
 	if p.reads(text) {
 		return &call{Context: ctx, read: true}, nil
@@ -71,10 +80,11 @@ func (p *Pool) context(ctx context.Context, text string) (context.Context, error
 }
 
 // PrepareContext prepares text, whoever the tenant is: GORM keeps the
-// statement for all of them. Its executions are scoped each by itself.
+// statement for all of them. Its executions are scoped each by itself, and
+// routed by the text: which Pool happened to be asked first says nothing.
 func (p *Pool) PrepareContext(ctx context.Context, text string) (*sql.Stmt, error) {
 	mark := gormMark
-	if p.reads(text) {
+	if sqltext.Of(text).ReadOnly() {
 		mark = readMark
 	}
 	return p.db.PrepareContext(ctx, mark+text)

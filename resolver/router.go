@@ -185,6 +185,9 @@ func (r *Router) tenantScope(ctx context.Context, id tenant.ID, shard string) (p
 			return pgscope.Scope{}, err
 		}
 	}
+	if len(t.Schema) > 63 { // the server would cut it off, and find another's
+		return pgscope.Scope{}, fmt.Errorf("tenant %s: %w: its name is longer than 63 bytes", id, tenant.ErrInvalidSchema)
+	}
 	return pgscope.Scope{Owner: string(id), Schema: t.Schema, Version: t.Version}, nil
 }
 

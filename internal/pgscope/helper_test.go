@@ -96,7 +96,8 @@ func as(t *testing.T, id string) context.Context {
 // owner reads row 1 as the tenant of ctx.
 func owner(ctx context.Context, q interface {
 	QueryRowContext(context.Context, string, ...any) *sql.Row
-}, args ...any) (string, error) {
+}, args ...any,
+) (string, error) {
 	var s string
 	err := q.QueryRowContext(ctx, "select owner from who where id = 1", args...).Scan(&s)
 	return s, err
