@@ -86,8 +86,11 @@ func (p *Plugin) choose(next func(*gorm.DB), when admission) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		st := db.Statement
 		if err := p.refused(st); err != nil && !db.DryRun {
-			db.AddError(err)
-			return
+			if when != below {
+				db.AddError(err)
+				return
+			}
+			st.Context = resolver.Refuse(st.Context, err)
 		}
 		switch st.ConnPool.(type) {
 		case gorm.TxCommitter:
@@ -139,6 +142,11 @@ func (p *Plugin) refused(st *gorm.Statement) error {
 	if st.TableExpr != nil {
 		name = st.TableExpr.SQL
 	}
+	return p.checkName(name)
+}
+
+// checkName refuses a table name with a schema that is not shared on purpose.
+func (p *Plugin) checkName(name string) error {
 	if m := qualified.FindStringSubmatch(name); m != nil && !p.mayName(m[1]+m[2]) {
 		return fmt.Errorf("%w: table %q names a schema; the tenant's comes from the context, shared ones are named with WithSearchPath",
 			tenant.ErrForbidden, m[0])

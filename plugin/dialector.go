@@ -12,7 +12,10 @@ import (
 
 // dialector is GORM's PostgreSQL dialector where it keeps errors and schemas
 // apart that the original loses.
-type dialector struct{ *postgres.Dialector }
+type dialector struct {
+	*postgres.Dialector
+	checkName func(table string) error
+}
 
 var (
 	_ gorm.Dialector                     = (*dialector)(nil)
@@ -44,5 +47,5 @@ func (d *dialector) RollbackTo(tx *gorm.DB, name string) error {
 // Migrator looks at and changes the tenant's own schema, on the primary.
 func (d *dialector) Migrator(db *gorm.DB) gorm.Migrator {
 	db = db.WithContext(resolver.Primary(db.Statement.Context))
-	return newMigrator(d.Dialector.Migrator(db), db)
+	return newMigrator(d.Dialector.Migrator(db), db, d.checkName)
 }

@@ -2,8 +2,10 @@ package tenantplugin_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -68,6 +70,15 @@ func (f *fleet) place(id tenant.ID, shard string, state tenant.State) {
 	f.tenants[id] = tenant.Tenant{ID: id, Schema: tenant.SchemaFor(id), State: state, Placement: tenant.Placement{Shard: shard}}
 }
 
+// change changes a tenant's record.
+func (f *fleet) change(id tenant.ID, how func(*tenant.Tenant)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.tenants[id]
+	how(&t)
+	f.tenants[id] = t
+}
+
 // world is an application's database with the plugin, its tenants' schemas
 // made: a and b on shard s1, c and d on shard s2, two databases of one server.
 type world struct {
@@ -115,28 +126,31 @@ func newWorldWith(t *testing.T, s *pgtest.Server, gc *gorm.Config, change func(*
 	return w
 }
 
+const seedSQL = `create schema SCHEMA;
+	create table SCHEMA.users (id bigserial primary key, name text unique);
+	create table SCHEMA.pets (id bigserial primary key, user_id bigint, name text);
+	insert into SCHEMA.users (name) values ('ID');
+	insert into SCHEMA.pets (user_id, name) values (1, 'ID');`
+
 // seed makes one shard's schemas with ordinary GORM: user 1 bears the tenant's
 // name and has one pet.
 func (w *world) seed(t *testing.T, i int, shard string) {
 	t.Helper()
+	db, err := sql.Open("pgx", w.dsn[i])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	text := ""
 	for id, n := range onShard {
 		if n != i {
 			continue
 		}
 		w.fleet.place(id, shard, tenant.StateActive)
-		schema := tenant.SchemaFor(id)
-		plain := openPlain(t, w.dsn[i])
-		for _, sql := range []string{
-			"create schema " + schema,
-			"create table " + schema + ".users (id bigserial primary key, name text unique)",
-			"create table " + schema + ".pets (id bigserial primary key, user_id bigint, name text)",
-			"insert into " + schema + ".users (name) values ('" + string(id) + "')",
-			"insert into " + schema + ".pets (user_id, name) values (1, '" + string(id) + "')",
-		} {
-			if err := plain.Exec(sql).Error; err != nil {
-				t.Fatal(err)
-			}
-		}
+		text += strings.ReplaceAll(strings.ReplaceAll(seedSQL, "SCHEMA", tenant.SchemaFor(id)), "ID", string(id))
+	}
+	if _, err := db.Exec(text); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -25,6 +25,7 @@ var errForeign = errors.New("tenantplugin: not in the tenant's schema; migrate s
 // original does next (AlterColumn).
 type tenantMigrator struct {
 	postgres.Migrator
+	checkName func(table string) error
 }
 
 var (
@@ -34,13 +35,13 @@ var (
 
 // newMigrator wraps base, which works on db. A migrator of another kind than
 // PostgreSQL's is returned as it is.
-func newMigrator(base gorm.Migrator, db *gorm.DB) gorm.Migrator {
+func newMigrator(base gorm.Migrator, db *gorm.DB, checkName func(string) error) gorm.Migrator {
 	pg, ok := base.(postgres.Migrator)
 	if !ok {
 		return base
 	}
 	pg.DB = db
-	return tenantMigrator{pg}
+	return tenantMigrator{pg, checkName}
 }
 
 // query is for reads, which also run in a dry run.
@@ -54,10 +55,10 @@ const foreignSQL = `SELECT count(*) FROM pg_catalog.pg_class WHERE oid = to_regc
 	AND relnamespace NOT IN (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema() UNION ALL SELECT pg_my_temp_schema())`
 
 // foreign reports whether the path finds the name in a schema that is not the
-// tenant's. A name with its schema written out is the caller's responsibility.
+// tenant's. A name with its schema written out means that schema, if it may.
 func (m tenantMigrator) foreign(name string) (bool, error) {
 	if strings.Contains(name, ".") {
-		return false, nil
+		return false, m.checkName(name)
 	}
 	var n int64
 	quoted := `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
@@ -65,9 +66,18 @@ func (m tenantMigrator) foreign(name string) (bool, error) {
 	return n > 0, err
 }
 
+// written returns a statement's table as the model has it: GORM takes a schema
+// apart.
+func written(stmt *gorm.Statement) string {
+	if stmt.TableExpr != nil && strings.Contains(stmt.TableExpr.SQL, ".") {
+		return stmt.TableExpr.SQL
+	}
+	return stmt.Table
+}
+
 func (m tenantMigrator) foreignTable(value any) (is bool, err error) {
 	err = m.RunWithValue(value, func(stmt *gorm.Statement) error {
-		is, err = m.foreign(stmt.Table)
+		is, err = m.foreign(written(stmt))
 		return err
 	})
 	return is, err
@@ -102,6 +112,31 @@ func (m tenantMigrator) oursIndex(value any, name string, change func() error) e
 		}
 		return change()
 	})
+}
+
+// errNoSchema keeps tables from being made where the path leads otherwise: among
+// the connection's temporary ones.
+var errNoSchema = errors.New("tenantplugin: the tenant's schema does not exist: create the tenant through the registry")
+
+const schemaSQL = `SELECT count(*) FROM pg_catalog.pg_namespace
+	WHERE nspname = current_schema() AND oid <> pg_my_temp_schema()`
+
+// CreateTable creates tables in the tenant's schema.
+func (m tenantMigrator) CreateTable(values ...any) error {
+	var n int64
+	switch err := m.query(schemaSQL).Scan(&n).Error; {
+	case err != nil:
+		return err
+	case n == 0:
+		return errNoSchema
+	}
+	for _, value := range values {
+		err := m.RunWithValue(value, func(stmt *gorm.Statement) error { return m.checkName(written(stmt)) })
+		if err != nil {
+			return err
+		}
+	}
+	return m.Migrator.CreateTable(values...)
 }
 
 // DropTable drops the tables that the tenant has.

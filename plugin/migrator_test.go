@@ -18,7 +18,7 @@ import (
 type migrating struct{ *postgres.Dialector }
 
 func (d *migrating) Migrator(db *gorm.DB) gorm.Migrator {
-	return newMigrator(d.Dialector.Migrator(db), db)
+	return newMigrator(d.Dialector.Migrator(db), db, func(string) error { return nil })
 }
 
 // twoSchemas returns the server's connection and GORM on schema b of it. What

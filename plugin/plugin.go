@@ -38,7 +38,9 @@ type Plugin struct {
 func New(opts ...Option) *Plugin {
 	p := &Plugin{}
 	for _, o := range opts {
-		o(&p.opts)
+		if o != nil {
+			o(&p.opts)
+		}
 	}
 	if p.opts.logger == nil {
 		p.opts.logger = slog.Default()
@@ -198,7 +200,7 @@ func (p *Plugin) closeOwned() {
 func (p *Plugin) attach(db *gorm.DB, base *source) (err error) {
 	old, _ := db.DB()
 	was := db.Config.Dialector
-	ours := &dialector{base.dialector}
+	ours := &dialector{base.dialector, p.checkName}
 	db.Config.Dialector = ours
 	former := setPool(db, p.pools.Primary)
 	defer func() {

@@ -1,0 +1,145 @@
+package tenantplugin_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+
+	"github.com/gormtenancy/gormtenancy/internal/pgtest"
+	tenantplugin "github.com/gormtenancy/gormtenancy/plugin"
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// notebook is an Observer that remembers.
+type notebook struct {
+	mu   sync.Mutex
+	seen []tenantplugin.Statement
+}
+
+func (n *notebook) ObserveStatement(_ context.Context, s tenantplugin.Statement) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.seen = append(n.seen, s)
+}
+
+// of returns what was observed while do ran.
+func (n *notebook) of(do func()) []tenantplugin.Statement {
+	n.mu.Lock()
+	n.seen = nil
+	n.mu.Unlock()
+	do()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.seen
+}
+
+func TestObserver(t *testing.T) {
+	t.Parallel()
+	n := &notebook{}
+	w := newWorldWith(t, pgtest.Any(t), &gorm.Config{TranslateError: true}, func(*postgres.Config) {}, tenantplugin.WithObserver(n))
+	const read, write, ddl, other = tenantplugin.KindRead, tenantplugin.KindWrite, tenantplugin.KindDDL, tenantplugin.KindOther
+	for name, c := range map[string]struct {
+		run  func(db *gorm.DB)
+		want []tenantplugin.Statement
+	}{
+		"First":  {func(db *gorm.DB) { db.First(&User{}, 1) }, one(read, "users", 1, nil)},
+		"nobody": {func(db *gorm.DB) { db.First(&User{}, 99) }, one(read, "users", 0, gorm.ErrRecordNotFound)},
+		"Count":  {func(db *gorm.DB) { db.Model(&Pet{}).Count(new(int64)) }, one(read, "pets", 1, nil)},
+		"Create": {func(db *gorm.DB) { db.Create(&[]Pet{{Name: "x"}, {Name: "y"}}) }, one(write, "pets", 2, nil)},
+		"Update": {func(db *gorm.DB) { db.Model(&User{ID: 1}).Update("name", db.Statement.Context.Value(nameKey{})) }, one(write, "users", 1, nil)},
+		"Delete": {func(db *gorm.DB) { db.Delete(&Pet{}, 99) }, one(write, "pets", 0, nil)},
+		"Exec":   {func(db *gorm.DB) { db.Exec("update users set name = name") }, one(write, "", 1, nil)},
+		"Raw":    {func(db *gorm.DB) { db.Raw("select 1").Scan(new(int)) }, one(read, "", -1, nil)},
+		"raw writes": {func(db *gorm.DB) {
+			db.Raw("insert into pets (name) values ('r') returning id").Scan(new(int))
+		}, one(write, "", -1, nil)},
+		"Row":       {func(db *gorm.DB) { _ = db.Model(&User{}).Select("id").Row().Scan(new(int)) }, one(read, "users", -1, nil)},
+		"DDL":       {func(db *gorm.DB) { db.Exec("create index on pets (name)") }, one(ddl, "", 0, nil)},
+		"SET":       {func(db *gorm.DB) { db.Exec("set local lock_timeout = '1s'") }, one(other, "", 0, nil)},
+		"duplicate": {func(db *gorm.DB) { db.Create(&User{ID: 1}) }, one(write, "users", 0, gorm.ErrDuplicatedKey)},
+		"cancelled": {func(db *gorm.DB) {
+			ctx, cancel := context.WithTimeout(db.Statement.Context, 30*time.Millisecond)
+			defer cancel()
+			db.WithContext(ctx).Exec("select pg_sleep(10)")
+		}, one(read, "", 0, context.DeadlineExceeded)},
+		"transaction": {func(db *gorm.DB) {
+			_ = db.Transaction(func(tx *gorm.DB) error {
+				tx.First(&User{}, 1)
+				return tx.Create(&Pet{}).Error
+			})
+		}, append(one(read, "users", 1, nil), one(write, "pets", 1, nil)...)},
+		"Preload": {func(db *gorm.DB) { db.Preload("Pets").First(&User{}, 1) },
+			append(one(read, "pets", 0, nil), one(read, "users", 1, nil)...)},
+	} {
+		for _, id := range []tenant.ID{"a", "c"} {
+			t.Run(name+" as "+string(id), func(t *testing.T) {
+				ctx := context.WithValue(tenant.NewContext(t.Context(), id), nameKey{}, string(id))
+				began := time.Now()
+				got := n.of(func() { c.run(w.db.WithContext(ctx)) })
+				if len(got) != len(c.want) {
+					t.Fatalf("observed %+v", got)
+				}
+				for i, want := range c.want {
+					want.Tenant, want.Shard, want.Node = id, map[tenant.ID]string{"a": "s1", "c": "s2"}[id], "primary"
+					compare(t, got[i], want, time.Since(began))
+				}
+			})
+		}
+	}
+	refused(t, w, n)
+}
+
+type nameKey struct{}
+
+func one(kind tenantplugin.Kind, table string, rows int64, err error) []tenantplugin.Statement {
+	return []tenantplugin.Statement{{Kind: kind, Table: table, Rows: rows, Err: err}}
+}
+
+// compare looks at everything but how many rows a read of many returned.
+func compare(t *testing.T, got, want tenantplugin.Statement, longest time.Duration) {
+	t.Helper()
+	if got.Duration <= 0 || got.Duration > longest {
+		t.Errorf("it took %v", got.Duration)
+	}
+	if !errors.Is(got.Err, want.Err) || want.Err == nil && got.Err != nil {
+		t.Errorf("error %v, want %v", got.Err, want.Err)
+	}
+	if want.Table == "pets" && want.Kind == tenantplugin.KindRead && want.Rows == 0 {
+		want.Rows = got.Rows // of a Preload: as many as there are by now
+	}
+	got.Duration, got.Err, want.Err = 0, nil, nil
+	if got != want {
+		t.Errorf("observed %+v\nwant     %+v", got, want)
+	}
+}
+
+// refused statements are observed too, without a shard.
+func refused(t *testing.T, w *world, n *notebook) {
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		id   tenant.ID
+		want error
+	}{
+		"nobody":  {t.Context(), "", tenant.ErrNone},
+		"unknown": {tenant.NewContext(t.Context(), "zed"), "zed", tenant.ErrUnknown},
+		"bad":     {tenant.NewContext(t.Context(), "No Such"), "", tenant.ErrInvalidID},
+	} {
+		for kind, run := range map[tenantplugin.Kind]func(*gorm.DB){
+			tenantplugin.KindRead:  func(db *gorm.DB) { db.Find(&[]User{}) },
+			tenantplugin.KindWrite: func(db *gorm.DB) { db.Create(&User{}) },
+		} {
+			got := n.of(func() { run(w.db.WithContext(c.ctx)) })
+			if len(got) != 1 {
+				t.Fatalf("%s: observed %+v", name, got)
+			}
+			if s := got[0]; s.Tenant != c.id || s.Kind != kind || s.Shard != "" || s.Node != "" || !errors.Is(s.Err, c.want) || s.Table != "users" {
+				t.Errorf("%s: observed %+v", name, s)
+			}
+		}
+	}
+}
