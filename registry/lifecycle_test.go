@@ -64,8 +64,10 @@ func TestSuspendResume(t *testing.T) {
 		do   func(context.Context, tenant.ID) error
 		want tenant.State
 	}{
-		{r.Suspend, tenant.StateSuspended}, {r.Suspend, tenant.StateSuspended},
-		{r.Resume, tenant.StateActive}, {r.Resume, tenant.StateActive},
+		{r.Suspend, tenant.StateSuspended},
+		{r.Suspend, tenant.StateSuspended},
+		{r.Resume, tenant.StateActive},
+		{r.Resume, tenant.StateActive},
 	}
 	for i, s := range steps {
 		if err := s.do(t.Context(), "acme"); err != nil {

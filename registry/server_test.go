@@ -90,8 +90,10 @@ func (s *server) run(ctx context.Context, name string, args ...string) error {
 const password = "s3cr3t-p4ssw0rd"
 
 func (s *server) dsn(db string) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword("postgres", password),
-		Host: fmt.Sprintf("127.0.0.1:%d", s.port), Path: "/" + db, RawQuery: "sslmode=disable"}
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword("postgres", password),
+		Host: fmt.Sprintf("127.0.0.1:%d", s.port), Path: "/" + db, RawQuery: "sslmode=disable",
+	}
 	return u.String()
 }
 

@@ -39,9 +39,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case "help", "-h", "--help":
 		fmt.Fprint(out, usage)
 	case "":
-		return errors.New("no command\n" + usage)
+		return errors.New("no command\n" + strings.TrimSpace(usage))
 	default:
-		return fmt.Errorf("unknown command %q\n%s", command, usage)
+		return fmt.Errorf("unknown command %q\n%s", command, strings.TrimSpace(usage))
 	}
 	if errors.Is(err, flag.ErrHelp) || errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil // asked for: by -h, or by a signal during the start

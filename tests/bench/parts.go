@@ -91,7 +91,7 @@ func prepareParts(ctx context.Context, dsn string) (*pgproto3.Frontend, func(), 
 	do("set search_path to ''")
 	prepare("qualified", `SELECT * FROM bench_plain."bench_items" WHERE "bench_items"."id" = $1 ORDER BY "bench_items"."id" LIMIT 1`)
 	if err != nil {
-		conn.Close(ctx)
+		_ = conn.Close(ctx) // it is given up
 		return nil, nil, fmt.Errorf("prepare the parts: %w", err)
 	}
 	h, err := conn.Hijack()
