@@ -82,6 +82,7 @@ func run[T any](ctx context.Context, c *conn, text string, do func(*pool.Conn) (
 // primary if the replica fails, and on the shard's new pools, which w is then,
 // if it was changed while the statement waited for a connection.
 func place[T any](ctx context.Context, c *conn, w *where, read bool, do func(*pool.Conn) (T, error)) (T, error) {
+	written := false // by a text that looked as if it read
 	for tries := 1; ; tries++ {
 		var from *replica
 		if read && !wantsPrimary(ctx) {
@@ -95,13 +96,16 @@ func place[T any](ctx context.Context, c *conn, w *where, read bool, do func(*po
 		}
 		switch {
 		case err == nil:
+			if written {
+				w.shard.wrote(w.owner)
+			}
 			return res, nil
 		case from != nil && ctx.Err() == nil && replicaFault(err):
 			from.avoid()
 			read = false
 			c.release()
 		case from != nil && refusedByReplica(err):
-			read = false
+			read, written = false, true
 			c.release()
 		case fresh && errors.Is(err, driver.ErrBadConn) && tries < attempts:
 			c.release()
@@ -158,9 +162,9 @@ func (c *conn) release() {
 
 // report tells the context's Route where the statement runs.
 func (c *conn) report(ctx context.Context) {
-	if r := routeOf(ctx); r != nil {
+	if t := traceOf(ctx); t != nil {
 		p := c.held.Pool()
-		*r = Route{Shard: p.Shard(), Node: p.Node(), Replica: p != c.at.primary}
+		t.report(Route{Shard: p.Shard(), Node: p.Node(), Replica: p != c.at.primary})
 	}
 }
 

@@ -182,6 +182,8 @@ func (w *wire) completed(body []byte) {
 	switch string(word) {
 	case "SET", "RESET", "ROLLBACK": // ROLLBACK TO SAVEPOINT takes a SET back
 		w.dirty = true
+	case "DO", "CALL": // nobody knows what they made
+		w.suspect, w.maker = true, w.owner
 	case "DISCARD", "DEALLOCATE":
 		if string(rest) == "ALL" {
 			w.prepared = false

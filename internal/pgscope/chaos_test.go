@@ -105,7 +105,7 @@ func large(until int) deed {
 			var n int
 			var got, pad string
 			if err := rows.Scan(&n, &got, &pad); err != nil || n != i || got != id || len(pad) != n {
-				return fmt.Errorf("row %d of %s is %d of %s, %d bytes, %w", i, id, n, got, len(pad), err)
+				return fmt.Errorf("row %d of %s is %d of %s, %d bytes, %v", i, id, n, got, len(pad), err)
 			}
 		}
 		return nil
@@ -180,7 +180,7 @@ func transaction(steps ...string) deed {
 				}
 			case "foreign":
 				if got, err := owner(tenant.NewContext(ctx, tenant.ID(other(id))), tx); !errors.Is(err, tenant.ErrMismatch) {
-					return fmt.Errorf("%s read %s in a transaction of %s, %w", other(id), got, id, err)
+					return fmt.Errorf("%s read %s in a transaction of %s, %v", other(id), got, id, err)
 				}
 			default:
 				_, _ = tx.ExecContext(ctx, step)
@@ -262,7 +262,7 @@ func inStep(t *testing.T, c *sql.Conn, id string) (valid bool, err error) {
 	}
 	for _, id := range []string{other(id), id} {
 		if got, err := owner(as(t, id), c); err != nil || got != id {
-			return true, fmt.Errorf("probe: %s read %q, %w", id, got, err)
+			return true, fmt.Errorf("probe: %s read %q, %v", id, got, err)
 		}
 	}
 	return true, nil

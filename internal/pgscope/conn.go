@@ -60,6 +60,9 @@ func (c *Conn) enter(ctx context.Context) (Scope, error) {
 	if c.inTx && !c.wire.open() {
 		return Scope{}, tenant.ErrTxEnded
 	}
+	if err := c.verify(ctx, s.Owner); err != nil {
+		return Scope{}, err
+	}
 	c.wire.set(armScope, s)
 	return s, nil
 }
@@ -109,7 +112,7 @@ func run[T any](ctx context.Context, c *Conn, text string, planned bool, do func
 		return none, err
 	}
 	defer c.wire.disarm()
-	facts, err := inspect(c.wire, text)
+	facts, err := inspect(c.wire, s.Owner, text)
 	if err != nil {
 		return none, err
 	}

@@ -12,7 +12,7 @@ import (
 
 // The traps of the protocol, and the tests that fail where one is not minded:
 //
-//	 1  extended messages without a Sync before a simple query  TestSimpleAndExtendedMixed (on 18), FuzzWire
+//	 1  extended messages without a Sync before a simple query  FuzzWire, TestSimpleAndExtendedMixed
 //	 2  another tenant, or none, inside an open transaction     TestForeignStatementClosesTheTransaction, FuzzWire
 //	 3  messages that are nobody's answer                       TestAsidesArePassedOn, FuzzWire
 //	 4  an unnamed scope statement, in describe_exec mode       TestStatementsRunInTheirTenantsSchema
@@ -22,7 +22,7 @@ import (
 //	 7  names resolved by Parse                                 TestPreparedStatementServesEveryTenant
 //	 8  out of step after errors, cancels, COPY, batches        TestInStepOrClosed, FuzzWire, FuzzBackend, FuzzFrontend
 //	 9  prepared statements kept by text alone                  plugin (hazards_prepared_test.go), resolver
-//	10  other drivers                                           plugin (portable_test.go), internal/portable
+//	10  other drivers                                           plugin (portable_test.go)
 
 // Trap 3. At this level PostgreSQL sends notices between the answers to what
 // the wire inserts, too; and a notification comes before any answer at all.
@@ -83,6 +83,30 @@ func TestVersionsShareNoPlan(t *testing.T) {
 			if err := tx.Commit(); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+// What a DO block hid from the wire must not come back with a savepoint.
+func TestRollbackToSavepointBringsNoPathBack(t *testing.T) {
+	onEach(t, func(t *testing.T, dsn string) {
+		tenants(t, dsn, 2)
+		db, ctx := open(t, dsn, 1), as(t, "t0")
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback()
+		for _, text := range []string{
+			"do $$ begin perform set_config('search_path', 't1', true); end $$",
+			"savepoint a", "set local lock_timeout = '1s'", "update who set owner = owner", "rollback to savepoint a",
+		} {
+			if _, err := tx.ExecContext(ctx, text); err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+		}
+		if got, err := owner(ctx, tx); err != nil || got != "t0" {
+			t.Fatalf("%q, %v", got, err)
 		}
 	})
 }

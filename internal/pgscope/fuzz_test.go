@@ -16,7 +16,6 @@ type modelClient struct {
 	server *modelServer
 	wire   *wire
 	owner  string // of the open transaction
-	names  []string
 	n      int
 }
 

@@ -33,7 +33,6 @@ type modelServer struct {
 	in       []byte // frontend bytes that are no whole message yet
 	out      []byte // answers that the wire has not read
 	heard    []byte // of those, what is the client's
-	held     bool   // the client heard of a BEGIN that did not come yet
 	status   byte
 	skipping bool // after an error, until Sync
 	inGroup  bool

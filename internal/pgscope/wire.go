@@ -57,9 +57,11 @@ type wire struct {
 	status     byte
 	owner      string // whose transaction is open
 	held       string // text of a BEGIN that was not sent yet
-	dirty      bool   // the open transaction's path may have been changed
-	tainted    bool   // the session may have been changed
-	prepared   bool   // the server knows the scope statement
+	suspect    bool   // the session may have something that maker made
+	maker      string
+	dirty      bool // the open transaction's path may have been changed
+	tainted    bool // the session may have been changed
+	prepared   bool // the server knows the scope statement
 	pending    []answer
 	local      []byte // answers made here, not read by pgx yet
 	reading    bool   // Read waits for the server

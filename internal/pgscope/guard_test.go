@@ -1,0 +1,62 @@
+package pgscope
+
+import (
+	"testing"
+)
+
+// Where a tenant's schema is gone, a CREATE TABLE makes a temporary table, and
+// the session has it for good. No other tenant may find it.
+func TestTemporaryByAccident(t *testing.T) {
+	onEach(t, func(t *testing.T, dsn string) {
+		a := tenants(t, dsn, 2)
+		if _, err := a.Exec("drop schema t0 cascade"); err != nil {
+			t.Fatal(err)
+		}
+		for name, create := range map[string]string{
+			"create table": "create table loot as select 'of t0' as owner", "select into": "select 'of t0' as owner into loot",
+			"a block": "do $$ begin create table loot as select 'of t0' as owner; end $$",
+		} {
+			db := open(t, dsn, 1)
+			if _, err := db.ExecContext(as(t, "t0"), create); err != nil {
+				t.Fatal(err)
+			}
+			var owner string
+			err := db.QueryRowContext(as(t, "t1"), "select owner from loot").Scan(&owner)
+			if !isCode(err, "42P01") {
+				t.Errorf("%s: another tenant found %q, %v", name, owner, err)
+			}
+			c, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.ExecContext(as(t, "t0"), create); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.QueryRowContext(as(t, "t1"), "select owner from loot").Scan(&owner); err == nil {
+				t.Errorf("%s: another tenant found %q on a connection that it shares", name, owner)
+			}
+			c.Close()
+		}
+	})
+}
+
+// What is made in the tenant's schema costs the connection nothing.
+func TestConnectionsOutliveDDL(t *testing.T) {
+	onEach(t, func(t *testing.T, dsn string) {
+		tenants(t, dsn, 2)
+		db := open(t, dsn, 1)
+		pid := func(id string) (n int) {
+			if err := db.QueryRowContext(as(t, id), "select pg_backend_pid()").Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		before := pid("t0")
+		if _, err := db.ExecContext(as(t, "t0"), "create table things (n int)"); err != nil {
+			t.Fatal(err)
+		}
+		if pid("t0") != before || pid("t1") != before {
+			t.Error("the connection was closed")
+		}
+	})
+}
