@@ -7,7 +7,7 @@ import (
 
 func benchmarkRegistry(b *testing.B) *Registry {
 	b.Helper()
-	r := open(b, Config{DSN: pg.newDatabase(b), HomeShard: "default", TTL: time.Hour})
+	r := open(b, Config{DSN: newDatabase(b), HomeShard: "default", TTL: time.Hour})
 	create(b, r, "acme")
 	must(r.Lookup(b.Context(), "acme"))(b)
 	b.ReportAllocs()

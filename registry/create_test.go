@@ -67,6 +67,9 @@ func TestCreateConflicts(t *testing.T) {
 		{tenant.Spec{ID: "Bad ID"}, tenant.ErrInvalidID},
 		{tenant.Spec{ID: "x", Schema: `a"b`}, tenant.ErrInvalidSchema},
 		{tenant.Spec{ID: "x", Schema: "tenancy"}, tenant.ErrInvalidSchema},
+		{tenant.Spec{ID: "x", Schema: "public"}, tenant.ErrInvalidSchema},
+		{tenant.Spec{ID: "x", Schema: "pg_catalog"}, tenant.ErrInvalidSchema},
+		{tenant.Spec{ID: "x", Schema: "PG_Temp"}, tenant.ErrInvalidSchema},
 	} {
 		if _, err := r.Create(t.Context(), c.spec); !errors.Is(err, c.want) {
 			t.Errorf("%+v: %v, want %v", c.spec, err, c.want)
@@ -88,7 +91,7 @@ func TestCreateConflicts(t *testing.T) {
 
 func TestControlSchemaIsNoTenants(t *testing.T) {
 	t.Parallel()
-	r := open(t, Config{DSN: pg.newDatabase(t), Schema: "my control", HomeShard: "default"})
+	r := open(t, Config{DSN: newDatabase(t), Schema: "my control", HomeShard: "default"})
 	for _, do := range []func(context.Context, tenant.Spec) (tenant.Tenant, error){r.Create, r.Adopt} {
 		if _, err := do(t.Context(), tenant.Spec{ID: "x", Schema: "my control"}); !errors.Is(err, tenant.ErrInvalidSchema) {
 			t.Errorf("got %v", err)
@@ -142,9 +145,9 @@ func TestCreateUndone(t *testing.T) {
 // the tenant stays visible, and creating it again finishes the matter.
 func TestUndoFails(t *testing.T) {
 	t.Parallel()
-	r := open(t, Config{DSN: pg.newDatabase(t), ProvisionTimeout: 1})
-	p := newProxy(t, pg.port)
-	shard := tenant.Shard{Name: "eu-1", Primary: p.dsn(pg.newDatabase(t))}
+	r := open(t, Config{DSN: newDatabase(t), ProvisionTimeout: 1})
+	p := newProxy(t)
+	shard := tenant.Shard{Name: "eu-1", Primary: p.dsn(newDatabase(t))}
 	if err := r.AddShard(t.Context(), shard); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +213,7 @@ func TestTakeOver(t *testing.T) {
 // neither activates the tenant nor destroys what the other made.
 func TestZombie(t *testing.T) {
 	t.Parallel()
-	r := open(t, Config{DSN: pg.newDatabase(t), HomeShard: "default", ProvisionTimeout: 1})
+	r := open(t, Config{DSN: newDatabase(t), HomeShard: "default", ProvisionTimeout: 1})
 	other := open(t, Config{DSN: r.cfg.DSN, ProvisionTimeout: 1})
 	r.SetProvisioner(func(context.Context, tenant.Tenant) error {
 		run(t, r.cfg.DSN, `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
@@ -234,7 +237,7 @@ func TestZombie(t *testing.T) {
 
 func TestCreateRace(t *testing.T) {
 	t.Parallel()
-	dsn := pg.newDatabase(t)
+	dsn := newDatabase(t)
 	regs := []*Registry{open(t, Config{DSN: dsn, HomeShard: "default"}), open(t, Config{DSN: dsn})}
 	const n = 50
 	errs := make(chan error, n)
@@ -262,7 +265,7 @@ func TestCreateRace(t *testing.T) {
 // asks the registry, must not block each other.
 func TestManyCreations(t *testing.T) {
 	t.Parallel()
-	r := open(t, Config{DSN: pg.newDatabase(t), HomeShard: "default", MaxConns: 1})
+	r := open(t, Config{DSN: newDatabase(t), HomeShard: "default", MaxConns: 1})
 	r.SetProvisioner(func(ctx context.Context, got tenant.Tenant) error {
 		_, err := r.Lookup(ctx, got.ID)
 		return err

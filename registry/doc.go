@@ -4,8 +4,8 @@
 // prepares by itself.
 //
 // It promises that
-//   - Lookup and Shard answer from memory, allocate nothing on a hit, and ask
-//     the database once however many callers miss at the same time;
+//   - Lookup and Shard answer from memory and allocate nothing on a hit; Lookup
+//     asks the database once however many callers miss at the same time;
 //   - a change made anywhere reaches every process over LISTEN/NOTIFY, within
 //     Config.TTL where a notification was lost; after a reconnect nothing that
 //     was cached before is believed, and a row that was read before a change

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -56,11 +57,17 @@ func (r *Registry) adopt(ctx context.Context, spec tenant.Spec) (tenant.Tenant, 
 
 func (r *Registry) requireSchema(ctx context.Context, rec *record) error {
 	return r.onShard(ctx, rec.Placement.Shard, func(conn *pgx.Conn) error {
-		exists, _, err := schemaComment(ctx, conn, rec.Schema)
-		if err == nil && !exists {
+		exists, comment, err := schemaComment(ctx, conn, rec.Schema)
+		switch {
+		case err != nil:
+			return err
+		case !exists:
 			return fmt.Errorf("schema %s: %w", tenant.QuoteIdent(rec.Schema), ErrNoSchema)
+		case strings.HasPrefix(comment, markPrefix) && !strings.HasPrefix(comment, markPrefix+string(rec.ID)+" "):
+			return fmt.Errorf("schema %s: its comment says that it was made for another tenant, remove the comment if it was not: %w",
+				tenant.QuoteIdent(rec.Schema), tenant.ErrExists)
 		}
-		return err
+		return nil
 	})
 }
 

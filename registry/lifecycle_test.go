@@ -39,14 +39,30 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestAdoptAnothersSchema: what was made for another tenant is not adopted,
+// even where this registry has no row of it, but by the tenant itself.
+func TestAdoptAnothersSchema(t *testing.T) {
+	t.Parallel()
+	r := openHome(t)
+	create(t, r, "acme")
+	if _, err := r.Adopt(t.Context(), tenant.Spec{ID: "thief", Schema: "tenant_acme"}); !errors.Is(err, tenant.ErrExists) {
+		t.Errorf("the same registry: %v", err)
+	}
+	other := open(t, Config{DSN: r.cfg.DSN, Schema: "other_control", HomeShard: "default"})
+	if _, err := other.Adopt(t.Context(), tenant.Spec{ID: "thief", Schema: "tenant_acme"}); !errors.Is(err, tenant.ErrExists) {
+		t.Errorf("another registry: %v", err)
+	}
+	must(other.Adopt(t.Context(), tenant.Spec{ID: "acme", Schema: "tenant_acme"}))(t)
+}
+
 func TestAdoptAmongShards(t *testing.T) {
 	t.Parallel()
-	r := open(t, Config{DSN: pg.newDatabase(t)})
+	r := open(t, Config{DSN: newDatabase(t)})
 	if _, err := r.Adopt(t.Context(), tenant.Spec{ID: "a", Schema: "s"}); !errors.Is(err, ErrNoShard) {
 		t.Errorf("no shard: %v", err)
 	}
-	dsn := pg.newDatabase(t)
-	addShards(t, r, map[string]string{"eu-1": dsn, "eu-2": pg.newDatabase(t)})
+	dsn := newDatabase(t)
+	addShards(t, r, map[string]string{"eu-1": dsn, "eu-2": newDatabase(t)})
 	run(t, dsn, "CREATE SCHEMA s")
 	if _, err := r.Adopt(t.Context(), tenant.Spec{ID: "a", Schema: "s"}); err == nil || !strings.Contains(err.Error(), "Spec.Shard") {
 		t.Errorf("two shards: %v", err)
@@ -116,9 +132,9 @@ func TestDelete(t *testing.T) {
 
 func TestDeleteContinues(t *testing.T) {
 	t.Parallel()
-	r := open(t, Config{DSN: pg.newDatabase(t)})
-	p := newProxy(t, pg.port)
-	dsn := p.dsn(pg.newDatabase(t))
+	r := open(t, Config{DSN: newDatabase(t)})
+	p := newProxy(t)
+	dsn := p.dsn(newDatabase(t))
 	addShards(t, r, map[string]string{"eu-1": dsn})
 	create(t, r, "acme")
 	p.cut()

@@ -75,7 +75,7 @@ func TestSingleFlight(t *testing.T) {
 	const callers = 64
 	hold := make(chan struct{})
 	tr := &tracer{start: func() { <-hold }}
-	r := traced(t, pg.newDatabase(t), tr, Config{NegativeTTL: time.Minute})
+	r := traced(t, newDatabase(t), tr, Config{NegativeTTL: time.Minute})
 	listening(t, r.conn.ConnString(), 1)
 
 	first, give := context.WithCancel(t.Context())
@@ -151,7 +151,7 @@ func TestListenerKilled(t *testing.T) {
 		eventually(t, "resumption", func() bool { return state(t, b, "acme") == tenant.StateActive })
 		listening(t, a.cfg.DSN, 2)
 	}
-	addShards(t, a, map[string]string{"eu-1": pg.newDatabase(t)})
+	addShards(t, a, map[string]string{"eu-1": newDatabase(t)})
 	eventually(t, "shard", func() bool { return len(changes()) == 1 })
 }
 
@@ -210,8 +210,8 @@ func TestFlush(t *testing.T) {
 
 func TestControlPlaneDown(t *testing.T) {
 	t.Parallel()
-	dsn := pg.newDatabase(t)
-	p := newProxy(t, pg.port)
+	dsn := newDatabase(t)
+	p := newProxy(t)
 	r := open(t, Config{DSN: p.dsn(dsn), HomeShard: "default", TTL: time.Millisecond, NegativeTTL: time.Millisecond})
 	create(t, r, "acme")
 	state(t, r, "acme")
@@ -235,7 +235,7 @@ func TestControlPlaneDown(t *testing.T) {
 		"adopt":   second(r.Adopt(ctx, tenant.Spec{ID: "new", Shard: "default"})),
 		"suspend": r.Suspend(ctx, "acme"),
 		"delete":  r.Delete(ctx, "acme"),
-		"add":     r.AddShard(ctx, tenant.Shard{Name: "eu-1", Primary: pg.dsn("x")}),
+		"add":     r.AddShard(ctx, tenant.Shard{Name: "eu-1", Primary: elsewhere("x")}),
 		"remove":  r.RemoveShard(ctx, "default"),
 		"ping":    r.Ping(ctx),
 		"open":    second(Open(ctx, Config{DSN: p.dsn(dsn)})),
@@ -256,8 +256,8 @@ func second[T any](_ T, err error) error { return err }
 
 func TestStaleRunsOut(t *testing.T) {
 	t.Parallel()
-	p := newProxy(t, pg.port)
-	r := open(t, Config{DSN: p.dsn(pg.newDatabase(t)), HomeShard: "default", TTL: 1, NegativeTTL: 1, StaleFor: time.Millisecond})
+	p := newProxy(t)
+	r := open(t, Config{DSN: p.dsn(newDatabase(t)), HomeShard: "default", TTL: 1, NegativeTTL: 1, StaleFor: time.Millisecond})
 	create(t, r, "acme")
 	state(t, r, "acme")
 	p.cut()
@@ -274,7 +274,7 @@ func TestStaleRunsOut(t *testing.T) {
 func TestHostileIDs(t *testing.T) {
 	t.Parallel()
 	tr := &tracer{}
-	r := traced(t, pg.newDatabase(t), tr, Config{NegativeTTL: time.Hour})
+	r := traced(t, newDatabase(t), tr, Config{NegativeTTL: time.Hour})
 	for _, id := range []tenant.ID{
 		"", "A", "a b", "a'b", `a"b`, "a;b", "a\x00b", "ünï", "../a", "a.b", "pg_x", "public", "-a",
 		"information_schema", tenant.ID(strings.Repeat("a", 64)), "a%20b", "а",

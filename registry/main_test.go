@@ -3,7 +3,6 @@ package registry
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -15,31 +14,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
+	"github.com/gormtenancy/gormtenancy/internal/pgtest"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
-var (
-	pg        *server
-	databases atomic.Int64
-)
+var roles atomic.Int64
 
-func TestMain(m *testing.M) {
-	ctx := context.Background()
-	var err error
-	if pg, err = startServer(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "start PostgreSQL:", err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	pg.close(ctx)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m, goleak.Find)) }
 
 // syncBuffer collects a log.
 type syncBuffer struct {
@@ -83,7 +64,7 @@ func open(t testing.TB, cfg Config) *Registry {
 // openHome opens a registry whose own database is the only shard.
 func openHome(t testing.TB) *Registry {
 	t.Helper()
-	return open(t, Config{DSN: pg.newDatabase(t), HomeShard: "default"})
+	return open(t, Config{DSN: newDatabase(t), HomeShard: "default"})
 }
 
 // eventually polls until ok, and fails the test after a deadline. It returns

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -19,9 +18,9 @@ type proxy struct {
 	wg     sync.WaitGroup
 }
 
-func newProxy(t testing.TB, port int) *proxy {
+func newProxy(t testing.TB) *proxy {
 	t.Helper()
-	p := &proxy{target: fmt.Sprintf("127.0.0.1:%d", port), addr: "127.0.0.1:0"}
+	p := &proxy{target: address(t, newDatabase(t)), addr: "127.0.0.1:0"}
 	p.restore(t)
 	p.addr = p.ln.Addr().String()
 	t.Cleanup(p.cut)

@@ -16,7 +16,7 @@ import (
 
 func TestOpenAtOnce(t *testing.T) {
 	t.Parallel()
-	dsn := pg.newDatabase(t)
+	dsn := newDatabase(t)
 	var wg sync.WaitGroup
 	for i := range 10 {
 		wg.Go(func() {
@@ -41,9 +41,9 @@ func TestOpenAtOnce(t *testing.T) {
 // create nothing can use it.
 func TestOpenNeedsNoRights(t *testing.T) {
 	t.Parallel()
-	dsn := pg.newDatabase(t)
+	dsn := newDatabase(t)
 	open(t, Config{DSN: dsn, HomeShard: "default"}).Close()
-	role := fmt.Sprintf("app%d", databases.Add(1))
+	role := fmt.Sprintf("app%d", roles.Add(1))
 	run(t, dsn, fmt.Sprintf(`CREATE ROLE %[1]s LOGIN; GRANT USAGE ON SCHEMA tenancy TO %[1]s;
 		GRANT SELECT ON tenancy.shards, tenancy.tenants, tenancy.migrations TO %[1]s`, role))
 	r := open(t, Config{DSN: strings.Replace(dsn, "postgres:"+password, role+":"+password, 1), HomeShard: "default"})
@@ -54,7 +54,7 @@ func TestOpenNeedsNoRights(t *testing.T) {
 
 func TestSearchPathOfTheApplication(t *testing.T) {
 	t.Parallel()
-	dsn := pg.newDatabase(t)
+	dsn := newDatabase(t)
 	run(t, dsn, "CREATE SCHEMA app; CREATE TABLE app.tenants (id int); CREATE TABLE app.shards (id int); CREATE TABLE app.migrations (id int)")
 	cc := must(pgx.ParseConfig(dsn + "&search_path=app"))(t)
 	r := open(t, Config{ConnConfig: cc, HomeShard: "default"})
@@ -70,10 +70,10 @@ func TestSearchPathOfTheApplication(t *testing.T) {
 
 func TestSimpleProtocol(t *testing.T) {
 	t.Parallel()
-	r := open(t, Config{DSN: pg.newDatabase(t) + "&default_query_exec_mode=simple_protocol", HomeShard: "default"})
+	r := open(t, Config{DSN: newDatabase(t) + "&default_query_exec_mode=simple_protocol", HomeShard: "default"})
 	create(t, r, "acme")
 	must(r.Lookup(t.Context(), "acme"))(t)
-	if err := r.AddShard(t.Context(), tenant.Shard{Name: "eu-1", Primary: pg.dsn("x"), Replicas: []string{pg.dsn("y"), pg.dsn("z")}}); err != nil {
+	if err := r.AddShard(t.Context(), tenant.Shard{Name: "eu-1", Primary: elsewhere("x"), Replicas: []string{elsewhere("y"), elsewhere("z")}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := must(r.Shard(t.Context(), "eu-1"))(t); len(got.Replicas) != 2 {
@@ -86,7 +86,7 @@ func TestSimpleProtocol(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	t.Parallel()
-	dsn := pg.dsn("postgres")
+	dsn := elsewhere("postgres")
 	for name, cfg := range map[string]Config{
 		"no DSN":            {},
 		"both":              {DSN: dsn, ConnConfig: must(pgx.ParseConfig(dsn))(t)},
@@ -110,7 +110,7 @@ func TestConfig(t *testing.T) {
 
 func TestWrongPasswordIsNotShown(t *testing.T) {
 	t.Parallel()
-	dsn := strings.Replace(pg.dsn("postgres"), "postgres:"+password, "nobody:"+password, 1)
+	dsn := strings.Replace(newDatabase(t), "postgres:"+password, "nobody:"+password, 1)
 	if _, err := Open(t.Context(), Config{DSN: dsn}); !errors.Is(err, tenant.ErrUnavailable) || strings.Contains(err.Error(), password) {
 		t.Error(err)
 	}
@@ -148,7 +148,7 @@ func TestClose(t *testing.T) {
 // TestCloseEndsFlights: a question that hangs does not hold Close up.
 func TestCloseEndsFlights(t *testing.T) {
 	t.Parallel()
-	dsn := pg.newDatabase(t)
+	dsn := newDatabase(t)
 	r := open(t, Config{DSN: dsn, QueryTimeout: time.Hour})
 	conn := must(pgx.Connect(t.Context(), dsn))(t)
 	defer conn.Close(context.Background())

@@ -54,18 +54,18 @@ func TestHomeShard(t *testing.T) {
 	if err := r.AddShard(t.Context(), tenant.Shard{Name: "default", Primary: r.cfg.DSN}); err != nil || len(changes()) != 0 {
 		t.Errorf("the same home again: %v, %v", err, changes())
 	}
-	if _, err := Open(t.Context(), Config{DSN: pg.newDatabase(t), HomeShard: "Bad Name"}); err == nil {
+	if _, err := Open(t.Context(), Config{DSN: newDatabase(t), HomeShard: "Bad Name"}); err == nil {
 		t.Error("a bad name was taken")
 	}
 }
 
 func TestRegion(t *testing.T) {
 	t.Parallel()
-	r := open(t, Config{DSN: pg.newDatabase(t), HomeShard: "default", Region: "eu"})
+	r := open(t, Config{DSN: newDatabase(t), HomeShard: "default", Region: "eu"})
 	if home := must(r.Shard(t.Context(), "default"))(t); home.Region != "eu" {
 		t.Errorf("home is in %q", home.Region)
 	}
-	if err := r.AddShard(t.Context(), tenant.Shard{Name: "us-1", Region: "us", Primary: pg.newDatabase(t)}); err != nil {
+	if err := r.AddShard(t.Context(), tenant.Shard{Name: "us-1", Region: "us", Primary: newDatabase(t)}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 10 {
@@ -86,11 +86,11 @@ func TestRegion(t *testing.T) {
 
 func TestShards(t *testing.T) {
 	t.Parallel()
-	r := open(t, Config{DSN: pg.newDatabase(t)})
+	r := open(t, Config{DSN: newDatabase(t)})
 	other := open(t, Config{DSN: r.cfg.DSN})
 	mine, cancel := watch(r)
 	theirs, _ := watch(other)
-	s := tenant.Shard{Name: "eu-1", Region: "eu", Primary: pg.newDatabase(t), Replicas: []string{pg.dsn("r1"), pg.dsn("r2")}}
+	s := tenant.Shard{Name: "eu-1", Region: "eu", Primary: newDatabase(t), Replicas: []string{elsewhere("r1"), elsewhere("r2")}}
 	add := func(s tenant.Shard) {
 		t.Helper()
 		if err := r.AddShard(t.Context(), s); err != nil {
@@ -112,7 +112,7 @@ func TestShards(t *testing.T) {
 			t.Errorf("got %v, want %v", got, s)
 		}
 	}
-	s.Primary = pg.newDatabase(t)
+	s.Primary = newDatabase(t)
 	add(s)
 	expect(2)
 	if got := must(other.Shard(t.Context(), "eu-1"))(t); got.Primary != s.Primary {
@@ -134,13 +134,13 @@ func TestShards(t *testing.T) {
 
 func TestShardRefused(t *testing.T) {
 	t.Parallel()
-	r := open(t, Config{DSN: pg.newDatabase(t), HomeShard: "default"})
+	r := open(t, Config{DSN: newDatabase(t), HomeShard: "default"})
 	for _, s := range []tenant.Shard{
-		{Name: "Bad", Primary: pg.dsn("x")},
+		{Name: "Bad", Primary: elsewhere("x")},
 		{Name: "eu-1"},
 		{Name: "eu-1", Primary: "postgres://u:" + password + "@host:port/db"},
 		{Name: "eu-1", Primary: "password = '" + password + " port=x"},
-		{Name: "eu-1", Primary: pg.dsn("x"), Replicas: []string{"port=" + password}},
+		{Name: "eu-1", Primary: elsewhere("x"), Replicas: []string{"port=" + password}},
 		{Name: "twin", Primary: strings.Replace(r.cfg.DSN, "postgres:", "other:", 1)},
 		{Name: "twin", Primary: r.cfg.DSN + "&application_name=x"},
 	} {
@@ -160,13 +160,13 @@ func TestShardRefused(t *testing.T) {
 
 func TestPlacement(t *testing.T) {
 	t.Parallel()
-	r := open(t, Config{DSN: pg.newDatabase(t)})
+	r := open(t, Config{DSN: newDatabase(t)})
 	if _, err := r.Create(t.Context(), tenant.Spec{ID: "a"}); !errors.Is(err, ErrNoShard) {
 		t.Errorf("no shards: %v", err)
 	}
 	dsns := map[string]string{}
 	for _, s := range []tenant.Shard{{Name: "eu-1", Region: "eu"}, {Name: "eu-2", Region: "eu"}, {Name: "us-1", Region: "us"}} {
-		s.Primary = pg.newDatabase(t)
+		s.Primary = newDatabase(t)
 		dsns[s.Name] = s.Primary
 		if err := r.AddShard(t.Context(), s); err != nil {
 			t.Fatal(err)

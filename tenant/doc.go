@@ -13,7 +13,10 @@
 // A tenant's life:
 //
 //	provisioning ──> active <──> suspended
-//	                   │  ▲           │
-//	                   ▼  │           ▼
-//	                 moving ─────> archived
+//	                  ▲  │           │
+//	                  │  ├───────────┤
+//	                  ▼  ▼           ▼
+//	              moving archived <──┘
+//
+// Package registry draws who moves it; nothing enters moving yet.
 package tenant

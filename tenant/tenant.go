@@ -30,7 +30,7 @@ func ParseState(s string) (State, error) {
 // Serves reports whether statements of a tenant in this state run.
 func (s State) Serves() bool { return s == StateActive || s == StateMoving }
 
-// Tier names a tenant's class of service. Limits attach to it.
+// Tier names a tenant's class of service. Nothing depends on it yet.
 type Tier string
 
 // TierDefault is the tier of a tenant that was created without one.
@@ -59,7 +59,7 @@ type Tenant struct {
 	UpdatedAt time.Time
 }
 
-// Usable returns nil if statements of t may run under ctx's admission (see
+// Usable returns nil if statements of t may run under admission a (see
 // Admit), else an error that wraps ErrSuspended or ErrNotActive.
 func (t *Tenant) Usable(a Admission) error {
 	if t.State.Serves() || a.allows(t.State) {

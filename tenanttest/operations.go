@@ -22,6 +22,9 @@ type op struct {
 	db   *gorm.DB // in ctx
 }
 
+// panics is the kind whose operations end in an error each.
+const panics = "panic"
+
 // kinds are the operations, with how often each is drawn.
 var kinds = []struct {
 	name   string
@@ -46,7 +49,7 @@ var kinds = []struct {
 	{"connection", 3, (*op).connection},
 	{"set local", 2, (*op).setLocal},
 	{"error", 3, (*op).fail},
-	{"panic", 2, (*op).panicking},
+	{panics, 2, (*op).panicking},
 	{"cancel", 3, (*op).cancel},
 	{"rows left open", 3, (*op).rowsLeftOpen},
 	{"other tenant in tx", 3, (*op).trespass},
@@ -359,6 +362,8 @@ func (o *op) noTenant() error {
 		db.Exec("update tenanttest_canaries set n = 0").Error,
 		db.Raw("select count(*) from tenanttest_canaries").Row().Scan(&n),
 		db.Transaction(func(tx *gorm.DB) error { return tx.Exec("select 1").Error }),
+		db.Connection(func(tx *gorm.DB) error { return tx.Raw("select 1").Row().Scan(&n) }),
+		db.Connection(func(tx *gorm.DB) error { return tx.Raw("select 1").Scan(&n).Error }),
 	} {
 		if err == nil {
 			o.p.tenantless.Add(1)

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,12 @@ func TestHostileIDsReachNoDatabase(t *testing.T) {
 		routes[name] = application(db, plugin, source, slog.New(slog.NewJSONHandler(&log, nil)))
 	}
 
+	// The registry's listener reads the shards once more when it is connected.
+	settled(t, func() bool {
+		texts := strings.Join(proxy.Statements(), "\n")
+		_, after, listens := strings.Cut(texts, "LISTEN")
+		return listens && strings.Contains(after, ".shards")
+	})
 	before := len(proxy.Statements())
 	for _, id := range hostile.IDs(1, attacks) {
 		for name, app := range routes {
@@ -87,6 +94,15 @@ func TestHostileIDsReachNoDatabase(t *testing.T) {
 	for i, line := range strings.Split(strings.TrimRight(log.String(), "\n"), "\n") {
 		if line != "" && (line[0] != '{' || line[len(line)-1] != '}') {
 			t.Fatalf("log line %d is broken: %q", i, line)
+		}
+	}
+}
+
+func settled(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("the registry did not come to rest within 20 s")
 		}
 	}
 }
