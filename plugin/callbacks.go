@@ -1,6 +1,7 @@
 package tenantplugin
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -85,31 +86,60 @@ const (
 func (p *Plugin) choose(next func(*gorm.DB), when admission) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		st := db.Statement
+		if len(st.BuildClauses) == 0 {
+			p.prefer(db, next)
+			return
+		}
 		if err := p.refused(st); err != nil && !db.DryRun {
-			if when != below {
-				db.AddError(err)
+			if refuse(db, err, when); when != below {
 				return
 			}
-			st.Context = resolver.Refuse(st.Context, err)
 		}
 		switch st.ConnPool.(type) {
 		case gorm.TxCommitter:
 			return
 		case *sql.Conn: // db.Connection: dbresolver would replace it
-			if when != below && !db.DryRun {
-				p.admit(db)
-			}
+			p.admit(db, when)
 			return
 		}
-		if when == early && !db.DryRun && !p.admit(db) {
+		if when == early && !p.admit(db, when) {
 			return
 		}
-		next(db)
-		if _, ok := st.Settings.Load(readSetting); ok && st.ConnPool == gorm.ConnPool(p.pools.Read) {
-			st.ConnPool = p.pools.Trusted
-		}
-		oneStore(db)
+		p.pick(db, next)
 	}
+}
+
+// prefer is for dbresolver's clauses, which call the query's callback while
+// there is no statement yet, so that a Begin finds the pool. An error here
+// would be reported twice, make Row nil, and lose the transaction that Begin
+// opens nevertheless.
+func (p *Plugin) prefer(db *gorm.DB, next func(*gorm.DB)) {
+	switch db.Statement.ConnPool.(type) {
+	case gorm.TxCommitter, *sql.Conn:
+		return
+	}
+	if _, ok := db.Statement.Clauses[usingClause]; ok {
+		db.Statement.ConnPool = noBegin{p.pools.Primary}
+		return
+	}
+	p.pick(db, next)
+}
+
+// noBegin is the pool of dbresolver.Use: the statements are refused by their
+// callbacks, a transaction has none.
+type noBegin struct{ *resolver.Pool }
+
+// BeginTx implements gorm.ConnPoolBeginner.
+func (noBegin) BeginTx(context.Context, *sql.TxOptions) (gorm.ConnPool, error) { return nil, errUse }
+
+// pick lets dbresolver choose one of our pools.
+func (p *Plugin) pick(db *gorm.DB, next func(*gorm.DB)) {
+	next(db)
+	st := db.Statement
+	if _, ok := st.Settings.Load(readSetting); ok && st.ConnPool == gorm.ConnPool(p.pools.Read) {
+		st.ConnPool = p.pools.Trusted
+	}
+	oneStore(db)
 }
 
 // oneStore keeps GORM's own store of prepared statements in use where
@@ -149,9 +179,22 @@ func (p *Plugin) refused(st *gorm.Statement) error {
 func (p *Plugin) checkName(name string) error {
 	if m := qualified.FindStringSubmatch(name); m != nil && !p.mayName(m[1]+m[2]) {
 		return fmt.Errorf("%w: table %q names a schema; the tenant's comes from the context, shared ones are named with WithSearchPath",
-			tenant.ErrForbidden, m[0])
+			tenant.ErrForbidden, shown(name))
 	}
 	return nil
+}
+
+// maxShown is how much of a refused table name an error repeats.
+const maxShown = 100
+
+// shown returns a table name without the quotes that GORM put round its parts,
+// bounded.
+func shown(name string) string {
+	name = strings.ReplaceAll(name, `"`, "")
+	if len(name) > maxShown {
+		return strings.ToValidUTF8(name[:maxShown], "") + "..."
+	}
+	return name
 }
 
 // qualified matches a table name with a schema, in quotes or not.
@@ -167,12 +210,26 @@ func (p *Plugin) mayName(schema string) bool {
 	return slices.Contains(p.opts.searchPath, schema)
 }
 
-func (p *Plugin) admit(db *gorm.DB) bool {
-	if err := p.router.Admit(db.Statement.Context); err != nil {
-		db.AddError(err)
-		return false
+// admit reports whether a statement may run, and refuses it if not. One that is
+// only built needs no tenant.
+func (p *Plugin) admit(db *gorm.DB, when admission) bool {
+	if db.DryRun {
+		return true
 	}
-	return true
+	err := p.router.Admit(db.Statement.Context)
+	if err != nil {
+		refuse(db, err, when)
+	}
+	return err == nil
+}
+
+// refuse fails a statement.
+func refuse(db *gorm.DB, err error, when admission) {
+	if when == below {
+		db.Statement.Context = resolver.Refuse(db.Statement.Context, err)
+		return
+	}
+	db.AddError(err)
 }
 
 var _ gorm.ConnPool = (*resolver.Pool)(nil)

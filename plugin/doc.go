@@ -15,6 +15,7 @@
 // application does works unchanged; nothing panics that did not before.
 //
 // It does not hold tenants' data, decide placements (registry) or read HTTP
-// (middleware). A session made before Use keeps the old pool, which Use has
-// closed: it fails, it does not leak.
+// (middleware). A session made before Use may keep the old pool, which Use
+// has closed: its statements run scoped like all others, for the callbacks
+// replace the pool, but its transactions fail with "sql: database is closed".
 package tenantplugin

@@ -38,8 +38,8 @@ func TestHazardIndex(t *testing.T) {
 			t.Errorf("row %d names no test", n)
 		}
 		for _, name := range names {
-			if !tests.has(name[1]) {
-				t.Errorf("row %d: there is no test %s", n, name[1])
+			if !tests.has(name[1], name[2]) {
+				t.Errorf("row %d: there is no test %s in %s", n, name[2], name[1])
 			}
 		}
 	}
@@ -48,20 +48,20 @@ func TestHazardIndex(t *testing.T) {
 			t.Errorf("row %d is missing, or should not be there", n)
 		}
 	}
-	if tests.has("TestNoSuch") || tests.has("TestHazardIndex/no such") {
+	if tests.has("plugin", "TestNoSuch") || tests.has("plugin", "TestHazardIndex/no such") || tests.has("tenant", "TestHazardIndex") {
 		t.Error("tests are found that do not exist")
 	}
 }
 
-var testName = regexp.MustCompile("`(Test[^`]*)`")
+var testName = regexp.MustCompile(`\x60([a-z/]+)\.(Test[^\x60]*)\x60`)
 
-// testNames are the tests of the module: a test with the string literals of
-// its file, among which are its subtests' names.
+// testNames are the tests of the module, folder.Test: each with the string
+// literals of its file, among which are its subtests' names.
 type testNames map[string]map[string]bool
 
-func (n testNames) has(name string) bool {
+func (n testNames) has(folder, name string) bool {
 	test, sub, isSub := strings.Cut(name, "/")
-	literals, ok := n[test]
+	literals, ok := n[folder+"."+test]
 	return ok && (!isSub || literals[sub])
 }
 
@@ -85,9 +85,13 @@ func testsIn(t *testing.T, root string) testNames {
 			}
 			return true
 		})
+		folder, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
 		for _, d := range file.Decls {
 			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
-				all[f.Name.Name] = literals
+				all[filepath.ToSlash(folder)+"."+f.Name.Name] = literals
 			}
 		}
 		return nil

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 	"gorm.io/plugin/dbresolver"
 
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -111,11 +112,38 @@ func associations(t *testing.T, w *world) {
 }
 
 func resolverUse(t *testing.T, w *world) {
+	var n int64
 	for _, name := range []string{"nosuch", "s2"} {
-		if err := w.as(t, "a").Clauses(dbresolver.Use(name)).First(&User{}).Error; err == nil || !strings.Contains(err.Error(), "dbresolver.Use") {
-			t.Errorf("%s: %v", name, err)
+		db := func() *gorm.DB { return w.as(t, "a").Clauses(dbresolver.Use(name)) }
+		for what, run := range map[string]func() error{
+			"First":       func() error { return db().First(&User{}).Error },
+			"Create":      func() error { return db().Create(&User{Name: "x"}).Error },
+			"Exec":        func() error { return db().Exec("select 1").Error },
+			"Row":         func() error { return db().Model(&User{}).Select("id").Row().Scan(&n) },
+			"Begin":       func() error { return db().Begin().Error },
+			"Transaction": func() error { return db().Transaction(func(*gorm.DB) error { return nil }) },
+			"in a transaction": func() error {
+				return w.as(t, "a").Transaction(func(tx *gorm.DB) error {
+					return tx.Clauses(dbresolver.Use(name)).First(&User{}).Error
+				})
+			},
+		} {
+			if err := run(); err == nil || strings.Count(err.Error(), "dbresolver.Use") != 1 {
+				t.Errorf("%s, %s: %v", name, what, err)
+			}
 		}
 	}
+	w.unused(t)
+}
+
+// unused fails if the application's handle has not got back every connection.
+func (w *world) unused(t *testing.T) {
+	t.Helper()
+	handle, err := w.db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the connections to come back", func() bool { return handle.Stats().InUse == 0 })
 }
 
 func rowCarriesError(t *testing.T, w *world) {
@@ -127,6 +155,16 @@ func rowCarriesError(t *testing.T, w *world) {
 		if rows, err := db.Raw("select 1").Rows(); !errors.Is(err, tenant.ErrNone) {
 			t.Errorf("Rows: %v", err)
 			rows.Close()
+		}
+	}
+	for _, clause := range []clause.Expression{dbresolver.Read, dbresolver.Write} {
+		db := w.as(t, "a").Table("tenant_b.users").Clauses(clause)
+		if err := db.Select("id").Row().Scan(&n); !errors.Is(err, tenant.ErrForbidden) {
+			t.Errorf("a Row of a foreign table: %v", err)
+		}
+		err := w.db.Connection(func(tx *gorm.DB) error { return tx.Clauses(clause).Raw("select 1").Row().Scan(&n) })
+		if !errors.Is(err, tenant.ErrNone) {
+			t.Errorf("a Row of a connection: %v", err)
 		}
 	}
 	w.fleet.place("b", "s1", tenant.StateSuspended)

@@ -16,21 +16,44 @@ import (
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
-func TestSessionFromBeforeUseFails(t *testing.T) {
+// A session from before Use may have the pool that Use has closed. The
+// callbacks give its statements the new one; a transaction asks no callback.
+func TestSessionFromBeforeUse(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.Any(t).Database(t)
-	db, err := gorm.Open(postgres.Open(dsn), &gorm.Config{Logger: logger.Discard})
+	db, err := gorm.Open(postgres.Open(tenantplugin.Database(t, pgtest.Any(t))), &gorm.Config{Logger: logger.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := db.Session(&gorm.Session{})
-	p := tenantplugin.New()
+	before := db.WithContext(t.Context())
+	p := tenantplugin.New(tenantplugin.WithModels(&User{}, &Pet{}))
 	if err := db.Use(p); err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if err := before.Exec("select 1").Error; err == nil {
-		t.Error("a session from before Use went round the plugin")
+	if err := before.Exec("select 1").Error; !errors.Is(err, tenant.ErrNone) {
+		t.Errorf("a session from before Use went round the plugin: %v", err)
+	}
+	for _, id := range []tenant.ID{"acme", "globex"} {
+		if _, err := p.Registry().Create(t.Context(), tenant.Spec{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+		own := before.WithContext(tenant.NewContext(t.Context(), id))
+		ok(t, own.Create(&User{Name: string(id)}).Error)
+		sees(t, own, id)
+		var n int
+		ok(t, own.Raw("select count(*) from users").Row().Scan(&n))
+		if n != 1 {
+			t.Errorf("%s has %d rows", id, n)
+		}
+		for what, err := range map[string]error{
+			"Begin":       own.Begin().Error,
+			"Transaction": own.Transaction(func(*gorm.DB) error { t.Error("it ran"); return nil }),
+			"Connection":  own.Connection(func(*gorm.DB) error { t.Error("it ran"); return nil }),
+		} {
+			if err == nil || err.Error() != "sql: database is closed" {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
 	}
 }
 
@@ -43,7 +66,7 @@ func (c *counting) Initialize(*gorm.DB) error { c.n++; return nil }
 
 func TestOtherPluginsAndConfigs(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.Any(t).Database(t)
+	dsn := tenantplugin.Database(t, pgtest.Any(t))
 	gc := &gorm.Config{Logger: logger.Discard}
 	db, err := gorm.Open(postgres.Open(dsn), gc)
 	if err != nil {
@@ -108,7 +131,7 @@ func stillServes(t *testing.T, db *gorm.DB, p *tenantplugin.Plugin) {
 // does. Wherever ours comes, nothing runs without a tenant.
 func TestCallbackOrder(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.Any(t).Database(t)
+	dsn := tenantplugin.Database(t, pgtest.Any(t))
 	db, err := gorm.Open(postgres.Open(dsn), &gorm.Config{Logger: logger.Discard})
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +173,7 @@ func TestZeroConfiguration(t *testing.T) {
 	t.Parallel()
 	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
 		t.Parallel()
-		db, err := gorm.Open(postgres.Open(s.Database(t)), &gorm.Config{Logger: logger.Discard})
+		db, err := gorm.Open(postgres.Open(tenantplugin.Database(t, s)), &gorm.Config{Logger: logger.Discard})
 		if err != nil {
 			t.Fatal(err)
 		}

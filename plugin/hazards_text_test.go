@@ -162,9 +162,14 @@ func (w *world) indexes(t *testing.T, name string) (n int) {
 }
 
 func qualifiedTable(t *testing.T, w *world) {
-	for _, name := range []string{"tenant_b.users", `"tenant_b"."users"`, "tenant_b.users AS u"} {
+	long := "tenant_b." + strings.Repeat("x", 500)
+	for name, shown := range map[string]string{
+		"tenant_b.users": `"tenant_b.users"`, `"tenant_b"."users"`: `"tenant_b.users"`, "tenant_b.users AS u": `"tenant_b.users AS u"`,
+		"tenant_b.users\n;": `"tenant_b.users\n;"`, long: `"` + long[:100] + `..."`,
+	} {
 		var names []string
-		if err := w.as(t, "a").Table(name).Pluck("name", &names).Error; !errors.Is(err, tenant.ErrForbidden) {
+		err := w.as(t, "a").Table(name).Pluck("name", &names).Error
+		if !errors.Is(err, tenant.ErrForbidden) || !strings.Contains(err.Error(), "table "+shown+" names") {
 			t.Errorf("%s: read %v, %v", name, names, err)
 		}
 	}

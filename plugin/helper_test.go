@@ -20,7 +20,11 @@ import (
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m, goleak.Find)) }
+func TestMain(m *testing.M) {
+	code := pgtest.Main(m, goleak.Find)
+	tenantplugin.DropDatabases()
+	os.Exit(code)
+}
 
 // User and Pet are the tests' models.
 type User struct {
@@ -99,7 +103,7 @@ func newWorldWith(t *testing.T, s *pgtest.Server, gc *gorm.Config, change func(*
 	t.Helper()
 	w := &world{fleet: &fleet{tenants: map[tenant.ID]tenant.Tenant{}, shards: map[string]tenant.Shard{}}}
 	for i := range w.dsn {
-		w.dsn[i] = s.Database(t)
+		w.dsn[i] = tenantplugin.Database(t, s)
 		name := fmt.Sprintf("s%d", i+1)
 		w.fleet.shards[name] = tenant.Shard{Name: name, Primary: w.dsn[i]}
 		w.seed(t, i, name)

@@ -25,7 +25,7 @@ func (d *migrating) Migrator(db *gorm.DB) gorm.Migrator {
 // is in schema a must stay as it is.
 func twoSchemas(t *testing.T, s *pgtest.Server, path, prepare string) (*sql.DB, *gorm.DB) {
 	t.Helper()
-	config, err := pgx.ParseConfig(s.Database(t))
+	config, err := pgx.ParseConfig(Database(t, s))
 	if err != nil {
 		t.Fatal(err)
 	}

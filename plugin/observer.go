@@ -2,6 +2,9 @@ package tenantplugin
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"gorm.io/gorm"
@@ -36,7 +39,8 @@ type Statement struct {
 }
 
 // Observer is told of every statement that GORM runs, after it has ended, in
-// the goroutine that ran it. It must be fast and safe for concurrent use.
+// the goroutine that ran it. It must be fast and safe for concurrent use. If
+// it panics, that is logged, and the statement's result is what it was.
 type Observer interface {
 	ObserveStatement(ctx context.Context, s Statement)
 }
@@ -79,11 +83,31 @@ func (p *Plugin) endSpan(db *gorm.DB) {
 	}
 	db.Statement.Context = s.parent
 	id, _ := tenant.FromContext(s.parent)
-	p.opts.observer.ObserveStatement(s.parent, Statement{
+	p.tell(s.parent, Statement{
 		Tenant: id, Kind: s.kind, Table: db.Statement.Table, Duration: time.Since(s.start),
-		Rows: db.RowsAffected, Err: db.Error,
+		Rows: db.RowsAffected, Err: failure(db),
 		Shard: s.route.Shard, Node: s.route.Node, Replica: s.route.Replica,
 	})
+}
+
+// failure returns a statement's error. A Row keeps its own, until it is scanned.
+func failure(db *gorm.DB) error {
+	if row, ok := db.Statement.Dest.(*sql.Row); ok && row != nil && db.Error == nil {
+		return row.Err()
+	}
+	return db.Error
+}
+
+// tell keeps an observer's panic from the statement, whose result and error
+// are the application's: what was committed must not look as if it failed.
+func (p *Plugin) tell(ctx context.Context, s Statement) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.opts.logger.ErrorContext(ctx, "the observer of statements panicked",
+				"tenant", s.Tenant, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+		}
+	}()
+	p.opts.observer.ObserveStatement(ctx, s)
 }
 
 func kindOf(text string) Kind {

@@ -3,6 +3,8 @@ package tenantplugin_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/gormtenancy/gormtenancy/internal/pgtest"
 	tenantplugin "github.com/gormtenancy/gormtenancy/plugin"
+	"github.com/gormtenancy/gormtenancy/resolver"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -58,7 +61,21 @@ func TestObserver(t *testing.T) {
 		"raw writes": {func(db *gorm.DB) {
 			db.Raw("insert into pets (name) values ('r') returning id").Scan(new(int))
 		}, one(write, "", -1, nil)},
-		"Row":       {func(db *gorm.DB) { _ = db.Model(&User{}).Select("id").Row().Scan(new(int)) }, one(read, "users", -1, nil)},
+		"Row":        {func(db *gorm.DB) { _ = db.Model(&User{}).Select("id").Row().Scan(new(int)) }, one(read, "users", -1, nil)},
+		"broken Row": {func(db *gorm.DB) { _ = db.Raw("select nonsense").Row().Err() }, one(read, "", -1, errUndefined)},
+		"Rows": {func(db *gorm.DB) {
+			if rows, err := db.Model(&User{}).Rows(); err == nil {
+				rows.Close()
+			}
+		}, one(read, "users", -1, nil)},
+		"broken Rows": {func(db *gorm.DB) {
+			if rows, err := db.Raw("select nonsense").Rows(); err == nil {
+				rows.Close()
+			}
+		}, one(read, "", -1, errUndefined)},
+		"failed in a transaction": {func(db *gorm.DB) {
+			_ = db.Transaction(func(tx *gorm.DB) error { return tx.Exec("delete from nonsense").Error })
+		}, one(write, "", 0, errUndefined)},
 		"DDL":       {func(db *gorm.DB) { db.Exec("create index on pets (name)") }, one(ddl, "", 0, nil)},
 		"SET":       {func(db *gorm.DB) { db.Exec("set local lock_timeout = '1s'") }, one(other, "", 0, nil)},
 		"duplicate": {func(db *gorm.DB) { db.Create(&User{ID: 1}) }, one(write, "users", 0, gorm.ErrDuplicatedKey)},
@@ -96,6 +113,9 @@ func TestObserver(t *testing.T) {
 
 type nameKey struct{}
 
+// errUndefined stands for PostgreSQL's error about what does not exist.
+var errUndefined = errors.New("undefined")
+
 func one(kind tenantplugin.Kind, table string, rows int64, err error) []tenantplugin.Statement {
 	return []tenantplugin.Statement{{Kind: kind, Table: table, Rows: rows, Err: err}}
 }
@@ -106,6 +126,9 @@ func compare(t *testing.T, got, want tenantplugin.Statement, longest time.Durati
 	if got.Duration <= 0 || got.Duration > longest {
 		t.Errorf("it took %v", got.Duration)
 	}
+	if c := code(got.Err); want.Err == errUndefined && (c == "42703" || c == "42P01") {
+		got.Err, want.Err = nil, nil
+	}
 	if !errors.Is(got.Err, want.Err) || want.Err == nil && got.Err != nil {
 		t.Errorf("error %v, want %v", got.Err, want.Err)
 	}
@@ -115,6 +138,50 @@ func compare(t *testing.T, got, want tenantplugin.Statement, longest time.Durati
 	got.Duration, got.Err, want.Err = 0, nil, nil
 	if got != want {
 		t.Errorf("observed %+v\nwant     %+v", got, want)
+	}
+}
+
+// Where a statement ran is told to all who ask.
+func TestObserverLeavesTracesAlone(t *testing.T) {
+	t.Parallel()
+	n := &notebook{}
+	w := newWorld(t, pgtest.Any(t), tenantplugin.WithObserver(n))
+	outer, first := resolver.Trace(tenant.NewContext(t.Context(), "c"))
+	inner, second := resolver.Trace(outer)
+	seen := n.of(func() { sees(t, w.db.WithContext(inner), "c") })
+	want := resolver.Route{Shard: "s2", Node: "primary"}
+	if len(seen) != 1 || seen[0].Shard != "s2" || *first != want || *second != want {
+		t.Errorf("observed %+v, traced %+v and %+v", seen, *first, *second)
+	}
+}
+
+// bomb is an Observer that breaks.
+type bomb struct{}
+
+func (bomb) ObserveStatement(context.Context, tenantplugin.Statement) { panic("observer on purpose") }
+
+// What a broken observer makes of it is logged; statements end as they would.
+func TestObserverPanics(t *testing.T) {
+	t.Parallel()
+	var said strings.Builder
+	w := newWorldWith(t, pgtest.Any(t), &gorm.Config{TranslateError: true}, func(*postgres.Config) {},
+		tenantplugin.WithObserver(bomb{}), tenantplugin.WithLogger(slog.New(slog.NewTextHandler(&said, nil))))
+	db := w.as(t, "a")
+	sees(t, db, "a")
+	if err := db.Create(&User{Name: "a"}).Error; !errors.Is(err, gorm.ErrDuplicatedKey) {
+		t.Errorf("the statement's error became %v", err)
+	}
+	ok(t, db.Create(&Pet{Name: "kept"}).Error, db.Transaction(func(tx *gorm.DB) error { return tx.Create(&Pet{Name: "kept"}).Error }))
+	if n := w.count(t, "a", "pets where name = 'kept'"); n != 2 {
+		t.Errorf("%d rows were kept", n)
+	}
+	var id int
+	ok(t, db.Raw("select 1").Row().Scan(&id))
+	if n := strings.Count(said.String(), "observer on purpose"); n != 5 {
+		t.Errorf("%d panics were logged:\n%s", n, said.String())
+	}
+	if !strings.Contains(said.String(), "tenant=a") || !strings.Contains(said.String(), "observer_test.go") {
+		t.Errorf("the log does not say where: %s", said.String())
 	}
 }
 
@@ -129,16 +196,21 @@ func refused(t *testing.T, w *world, n *notebook) {
 		"unknown": {tenant.NewContext(t.Context(), "zed"), "zed", tenant.ErrUnknown},
 		"bad":     {tenant.NewContext(t.Context(), "No Such"), "", tenant.ErrInvalidID},
 	} {
-		for kind, run := range map[tenantplugin.Kind]func(*gorm.DB){
-			tenantplugin.KindRead:  func(db *gorm.DB) { db.Find(&[]User{}) },
-			tenantplugin.KindWrite: func(db *gorm.DB) { db.Create(&User{}) },
+		for what, run := range map[string]struct {
+			kind tenantplugin.Kind
+			run  func(*gorm.DB)
+		}{
+			"Find":   {tenantplugin.KindRead, func(db *gorm.DB) { db.Find(&[]User{}) }},
+			"Row":    {tenantplugin.KindRead, func(db *gorm.DB) { _ = db.Model(&User{}).Select("id").Row().Err() }},
+			"Create": {tenantplugin.KindWrite, func(db *gorm.DB) { db.Create(&User{}) }},
 		} {
-			got := n.of(func() { run(w.db.WithContext(c.ctx)) })
+			kind := run.kind
+			got := n.of(func() { run.run(w.db.WithContext(c.ctx)) })
 			if len(got) != 1 {
-				t.Fatalf("%s: observed %+v", name, got)
+				t.Fatalf("%s, %s: observed %+v", name, what, got)
 			}
 			if s := got[0]; s.Tenant != c.id || s.Kind != kind || s.Shard != "" || s.Node != "" || !errors.Is(s.Err, c.want) || s.Table != "users" {
-				t.Errorf("%s: observed %+v", name, s)
+				t.Errorf("%s, %s: observed %+v", name, what, s)
 			}
 		}
 	}

@@ -30,7 +30,8 @@ type options struct {
 }
 
 // WithModels makes the registry create these models' tables, with
-// AutoMigrate, in each new tenant's schema.
+// AutoMigrate, in each new tenant's schema. It replaces the registry's
+// provisioner (registry.SetProvisioner); Create fails once the plugin is closed.
 func WithModels(models ...any) Option {
 	return func(o *options) { o.models = append(o.models, models...) }
 }

@@ -96,10 +96,15 @@ type application struct {
 
 func newApplication(t *testing.T) *application {
 	t.Helper()
+	return newApplicationWith(t, &gorm.Config{}, postgres.Config{})
+}
+
+func newApplicationWith(t *testing.T, gc *gorm.Config, pc postgres.Config) *application {
+	t.Helper()
 	a := &application{ledger: &ledger{Interface: logger.Discard}}
-	db, err := gorm.Open(postgres.Open(pgtest.Any(t).Database(t)), &gorm.Config{
-		Logger: a.ledger, NowFunc: func() time.Time { return noon }, TranslateError: true,
-	})
+	gc.Logger, gc.NowFunc, gc.TranslateError = a.ledger, func() time.Time { return noon }, true
+	pc.DSN = tenantplugin.Database(t, pgtest.Any(t))
+	db, err := gorm.Open(postgres.New(pc), gc)
 	if err != nil {
 		t.Fatal(err)
 	}

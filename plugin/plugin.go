@@ -174,7 +174,7 @@ func (p *Plugin) openDirectory(ctx context.Context, base *source) (resolver.Dire
 		}
 		return p.reg, home, nil
 	case base.config == nil:
-		return nil, home, errors.New("tenantplugin: the control plane needs a DSN: open GORM with postgres.Open, or say WithRegistry")
+		return nil, home, errors.New("tenantplugin: the control plane needs a DSN: open GORM with postgres.Open, or say WithRegistry and give postgres.Config the shard's DSN beside its Conn")
 	}
 	reg, err := registry.Open(ctx, registry.Config{
 		ConnConfig: base.config.Copy(), HomeShard: homeShard, Region: p.opts.region, Logger: p.opts.logger,

@@ -303,3 +303,31 @@ func TestPortableSharedSchemas(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestPortableObserver(t *testing.T) {
+	t.Parallel()
+	n := &notebook{}
+	db, mock := mocked(t, tenantplugin.WithObserver(n))
+	scoped(mock)
+	mock.ExpectExec("delete from users").WillReturnResult(sqlmock.NewResult(0, 3))
+	mock.ExpectCommit()
+	scoped(mock)
+	mock.ExpectQuery("select 1").WillReturnError(errBroken)
+	mock.ExpectRollback()
+	seen := n.of(func() {
+		ok(t, as(t, db, "a").Exec("delete from users").Error)
+		_ = as(t, db, "a").Raw("select 1").Row().Err()
+	})
+	if len(seen) != 2 {
+		t.Fatalf("observed %+v", seen)
+	}
+	for i, want := range []tenantplugin.Statement{
+		{Tenant: "a", Kind: tenantplugin.KindWrite, Rows: 3, Shard: "s1", Node: "primary"},
+		{Tenant: "a", Kind: tenantplugin.KindRead, Rows: -1, Shard: "s1", Node: "primary", Err: errBroken},
+	} {
+		want.Duration = seen[i].Duration
+		if seen[i] != want {
+			t.Errorf("observed %+v\nwant     %+v", seen[i], want)
+		}
+	}
+}

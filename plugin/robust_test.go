@@ -3,20 +3,23 @@ package tenantplugin_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
+	"gorm.io/gorm/utils/tests"
 
 	"github.com/gormtenancy/gormtenancy/internal/pgtest"
 	tenantplugin "github.com/gormtenancy/gormtenancy/plugin"
+	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
 func TestNilOptions(t *testing.T) {
 	t.Parallel()
-	db, err := gorm.Open(postgres.Open(pgtest.Any(t).Database(t)), &gorm.Config{Logger: logger.Discard})
+	db, err := gorm.Open(postgres.Open(tenantplugin.Database(t, pgtest.Any(t))), &gorm.Config{Logger: logger.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,11 +51,12 @@ func TestContradictions(t *testing.T) {
 	for name, opts := range map[string][]tenantplugin.Option{
 		"models without a registry": {tenantplugin.WithDirectory(f), tenantplugin.WithModels(&User{})},
 		"region without a registry": {tenantplugin.WithDirectory(f), tenantplugin.WithRegion("eu")},
+		"two sources of tenants":    {tenantplugin.WithDirectory(f), tenantplugin.WithRegistry(&registry.Registry{})},
 		"a bad shared schema":       {tenantplugin.WithSharedSchema(`x", public`)},
 		"a bad visible schema":      {tenantplugin.WithSearchPath("pg_catalog; drop")},
 		"a pooler and a cache":      {tenantplugin.WithDirectory(f), tenantplugin.WithTransactionPooler(), tenantplugin.WithLogger(nil)},
 	} {
-		db := openPlain(t, pgtest.Any(t).Database(t))
+		db := openPlain(t, tenantplugin.Database(t, pgtest.Any(t)))
 		before := db.ConnPool
 		p := tenantplugin.New(opts...)
 		err := db.Use(p)
@@ -143,7 +147,7 @@ func (unwilling) Lookup(context.Context, tenant.ID) (tenant.Tenant, error) {
 
 func TestDirectoryFails(t *testing.T) {
 	t.Parallel()
-	db, err := gorm.Open(postgres.Open(pgtest.Any(t).Database(t)), &gorm.Config{Logger: logger.Discard})
+	db, err := gorm.Open(postgres.Open(tenantplugin.Database(t, pgtest.Any(t))), &gorm.Config{Logger: logger.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +163,33 @@ func TestDirectoryFails(t *testing.T) {
 	} {
 		if !errors.Is(err, errDown) {
 			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// A Use that fails leaves the database as it was, and tells no password.
+func TestUseFails(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]gorm.Dialector{
+		"another dialect":        tests.DummyDialector{},
+		"unreachable":            postgres.Open("postgres://app:secret@127.0.0.1:1/x?connect_timeout=1"),
+		"the pool of no *sql.DB": postgres.New(postgres.Config{Conn: struct{ gorm.ConnPool }{}}),
+	} {
+		db, err := gorm.Open(open, &gorm.Config{Logger: logger.Discard, DisableAutomaticPing: true})
+		ok(t, err)
+		before := db.ConnPool
+		p := tenantplugin.New()
+		if err := db.Use(p); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if db.ConnPool != before {
+			t.Errorf("%s: the failed Use took the pool away", name)
+		}
+		if err := p.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if handle, err := db.DB(); err == nil {
+			ok(t, handle.Close())
 		}
 	}
 }

@@ -3,6 +3,7 @@ package tenantplugin_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -102,6 +103,10 @@ func TestWithoutTenant(t *testing.T) {
 		if !errors.Is(err, tenant.ErrNone) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	says := db.AutoMigrate(&User{}).Error()
+	if !strings.Contains(says, "tenant.NewContext") || !strings.Contains(says, "tenant.Shared") {
+		t.Errorf("AutoMigrate does not say what to do: %s", says)
 	}
 	rows, err := db.Model(&User{}).Rows()
 	if !errors.Is(err, tenant.ErrNone) {
