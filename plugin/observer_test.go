@@ -90,8 +90,10 @@ func TestObserver(t *testing.T) {
 				return tx.Create(&Pet{}).Error
 			})
 		}, append(one(read, "users", 1, nil), one(write, "pets", 1, nil)...)},
-		"Preload": {func(db *gorm.DB) { db.Preload("Pets").First(&User{}, 1) },
-			append(one(read, "pets", 0, nil), one(read, "users", 1, nil)...)},
+		"Preload": {
+			func(db *gorm.DB) { db.Preload("Pets").First(&User{}, 1) },
+			append(one(read, "pets", 0, nil), one(read, "users", 1, nil)...),
+		},
 	} {
 		for _, id := range []tenant.ID{"a", "c"} {
 			t.Run(name+" as "+string(id), func(t *testing.T) {

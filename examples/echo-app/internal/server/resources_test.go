@@ -120,8 +120,10 @@ func TestProblems(t *testing.T) {
 		{"POST /api/products", `{"sku": "x", "name": "x", "price_cents": 1.5, "stock": 1}`, 400, "bad_request", "price_cents"},
 		{"POST /api/products/1/stock", `{}`, 422, "invalid", "delta"},
 		{"POST /api/orders", `{}`, 422, "invalid", "customer_id lines"},
-		{"POST /api/orders", `{"customer_id": 1, "lines": [{"product_id": 1, "quantity": 0}, {"product_id": 1, "quantity": 1}, {}]}`, 422, "invalid",
-			"lines[0].quantity lines[1].product_id lines[2].product_id lines[2].quantity"},
+		{
+			"POST /api/orders", `{"customer_id": 1, "lines": [{"product_id": 1, "quantity": 0}, {"product_id": 1, "quantity": 1}, {}]}`, 422, "invalid",
+			"lines[0].quantity lines[1].product_id lines[2].product_id lines[2].quantity",
+		},
 		{"POST /api/orders", `{"customer_id": 1, "lines": [{"product_id": 1, "quantity": 1}]}`, 422, "invalid", "customer_id"},
 		{"GET /api/orders?status=lost&from=1.1.2026", ``, 400, "bad_request", "status from"},
 		{"GET /api/orders/1", ``, 404, "not_found", ""},

@@ -145,6 +145,8 @@ func (s *Server) shutdown(ctx context.Context, srv *http.Server, failed <-chan e
 	if err != nil {
 		err = errors.Join(fmt.Errorf("requests did not end within %s and were cut off: %w", s.cfg.ShutdownTimeout, err), srv.Close())
 	}
-	_ = <-failed // http.ErrServerClosed: it was told to
+	if end := <-failed; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, end)
+	}
 	return err
 }
