@@ -57,6 +57,39 @@ func TestSessionFromBeforeUse(t *testing.T) {
 	}
 }
 
+// All sessions share one store of prepared statements. What an application
+// prepared before Use must neither be run again nor be in the way.
+func TestPreparedBeforeUse(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		db, err := gorm.Open(postgres.Open(tenantplugin.Database(t, pgtest.Any(t))), &gorm.Config{Logger: logger.Discard, PrepareStmt: always})
+		ok(t, err)
+		where := func(db *gorm.DB) (schema string, err error) {
+			return schema, db.Raw("select current_schema()").Scan(&schema).Error
+		}
+		before := prepared(db)
+		if schema, err := where(before); err != nil || schema != "public" {
+			t.Fatalf("%s, %v", schema, err)
+		}
+		p := tenantplugin.New()
+		ok(t, db.Use(p))
+		_, err = p.Registry().Create(t.Context(), tenant.Spec{ID: "acme"})
+		ok(t, err)
+		ctx := tenant.NewContext(t.Context(), "acme")
+		for name, db := range map[string]*gorm.DB{"before": before, "plain": db, "prepared": prepared(db)} {
+			for range 2 {
+				if schema, err := where(db.WithContext(ctx)); err != nil || schema != "tenant_acme" {
+					t.Errorf("always %t, %s: ran in %q, %v", always, name, schema, err)
+				}
+			}
+			if schema, err := where(db.WithContext(t.Context())); !errors.Is(err, tenant.ErrNone) {
+				t.Errorf("always %t, %s, without a tenant: ran in %q, %v", always, name, schema, err)
+			}
+		}
+		ok(t, p.Close())
+	}
+}
+
 // counting is another plugin, used before ours.
 type counting struct{ n int }
 

@@ -2,9 +2,12 @@ package tenantplugin_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/plugin/dbresolver"
 
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
@@ -16,6 +19,7 @@ func TestPreparedHazards(t *testing.T) {
 		{"the default transaction over prepared statements is one", preparedDefault},
 		{"a prepared session in a transaction stays in it", preparedInTransaction},
 		{"prepared statements after a migration", preparedAfterDDL},
+		{"GORM's store has the prepared statements", preparedInOwnStore},
 		{"a broken row of a prepared session", preparedBrokenRow},
 		{"tables of the same name in different shapes", differentShapes},
 	})
@@ -101,6 +105,27 @@ func preparedAfterDDL(t *testing.T, w *world) {
 		}
 		read("a")
 		read("c")
+	}
+}
+
+// dbresolver would keep them in stores of its own, which an application that
+// looks at GORM's, or closes it, does not reach.
+func preparedInOwnStore(t *testing.T, w *world) {
+	for _, clause := range []clause.Expression{nil, dbresolver.Read, dbresolver.Write} {
+		db := prepared(w.as(t, "c"))
+		store, isStore := db.ConnPool.(*gorm.PreparedStmtDB)
+		if !isStore {
+			t.Fatalf("the pool is a %T", db.ConnPool)
+		}
+		store.Close()
+		if clause != nil {
+			db = db.Clauses(clause).Session(&gorm.Session{})
+		}
+		sees(t, db, "c")
+		sees(t, db, "c")
+		if keys := store.Stmts.Keys(); len(keys) != 1 || !strings.HasPrefix(keys[0], "SELECT * FROM") {
+			t.Errorf("%v: the store has %q", clause, keys)
+		}
 	}
 }
 

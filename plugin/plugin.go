@@ -274,13 +274,17 @@ func poolOf(db *gorm.DB) *resolver.Pool {
 }
 
 // setPool replaces db's connection pool, beneath GORM's prepared statements if
-// it keeps any, and returns the former one.
+// it keeps any, and returns the former one. Statements that were prepared on
+// that are forgotten: all sessions share one store of them.
 func setPool(db *gorm.DB, p gorm.ConnPool) (former gorm.ConnPool) {
 	if ps, ok := db.ConnPool.(*gorm.PreparedStmtDB); ok {
 		ps.Close()
 		former, ps.ConnPool = ps.ConnPool, p
 	} else {
 		former, db.Config.ConnPool = db.ConnPool, p
+		if ps, ok := db.Session(&gorm.Session{PrepareStmt: true}).ConnPool.(*gorm.PreparedStmtDB); ok {
+			ps.Close()
+		}
 	}
 	db.Statement.ConnPool = db.Config.ConnPool
 	return former

@@ -190,6 +190,18 @@ var portableFailed = map[string]portableCase{
 			})
 		}, tenant.ErrMismatch,
 	},
+	"another tenant inside, ignored": {
+		func(m sqlmock.Sqlmock) {
+			scoped(m)
+			m.ExpectRollback()
+		},
+		func(db *gorm.DB) error {
+			return db.Transaction(func(tx *gorm.DB) error {
+				_ = named(tx.WithContext(tenant.NewContext(db.Statement.Context, "b")), "b")
+				return nil
+			})
+		}, sql.ErrTxDone,
+	},
 }
 
 // Nothing of these may reach the driver.
