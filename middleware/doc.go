@@ -23,8 +23,8 @@
 //	unknown to the registry, or archived                      404 tenant_unknown
 //	suspended                                                 403 tenant_suspended
 //	being provisioned                                         503 tenant_not_ready, Retry-After
-//	the registry cannot be asked                              503 registry_unavailable, Retry-After
-//	a deadline has passed                                     503 timeout, Retry-After
+//	the registry cannot be asked, or not in time              503 registry_unavailable, Retry-After
+//	a handler returned an error for want of time              503 timeout, Retry-After
 //
 // It does not authenticate. A header or a host name is a statement of the
 // client's: whether this client may act for that tenant is for the

@@ -71,7 +71,7 @@ func TestDecision(t *testing.T) {
 		{name: "none", status: 400, code: CodeTenantMissing, detail: "send it as header X-Tenant-ID, or subdomain of example.com", cause: tenant.ErrNone},
 		{
 			name: "disagree", header: "globex", host: "acme.example.com", status: 400, code: CodeTenantConflict,
-			detail: `header X-Tenant-ID says "globex", subdomain of example.com says "acme"`, cause: tenant.ErrMismatch,
+			detail: `header X-Tenant-ID says "globex", subdomain of example.com says "acme"`, cause: errConflict,
 		},
 		{name: "disagree by case", header: "ACME", host: "acme.example.com", status: 400, code: CodeTenantConflict},
 		{

@@ -163,9 +163,12 @@ func missing(detail string, err error) *Problem {
 	return &Problem{Status: http.StatusBadRequest, Code: CodeTenantMissing, Detail: detail, Err: err}
 }
 
+// errConflict is for the log; the detail names the sources.
+var errConflict = errors.New("the request's sources name different tenants")
+
 func conflict(one, oneID, other, otherID string) *Problem {
 	return &Problem{
-		Status: http.StatusBadRequest, Code: CodeTenantConflict, Err: tenant.ErrMismatch,
+		Status: http.StatusBadRequest, Code: CodeTenantConflict, Err: errConflict,
 		Detail: fmt.Sprintf("sources disagree: %s says %s, %s says %s: name one tenant", one, shown(oneID), other, shown(otherID)),
 	}
 }

@@ -22,7 +22,7 @@ const (
 	KindRead  Kind = "read"
 	KindWrite Kind = "write"
 	KindDDL   Kind = "ddl"
-	KindOther Kind = "other" // transaction control, SET and the like
+	KindOther Kind = "other" // SET, SHOW, EXPLAIN, savepoints and the like
 )
 
 // Statement describes one statement that GORM ran.
@@ -31,15 +31,15 @@ type Statement struct {
 	Kind     Kind
 	Table    string // as GORM knows it, may be empty for raw SQL
 	Duration time.Duration
-	Rows     int64 // affected or returned, -1 if GORM does not know
+	Rows     int64 // affected or returned as GORM counts them, -1 where it does not
 	Err      error
 	Shard    string // empty if it never reached one
 	Node     string // "primary", "replica-0", ...
 	Replica  bool
 }
 
-// Observer is told of every statement that GORM runs, after it has ended, in
-// the goroutine that ran it. It must be fast and safe for concurrent use. If
+// Observer is told of every statement that GORM's callbacks run, after it has
+// ended, in the goroutine that ran it. BEGIN and COMMIT pass no callback. It must be fast and safe for concurrent use. If
 // it panics, that is logged, and the statement's result is what it was.
 type Observer interface {
 	ObserveStatement(ctx context.Context, s Statement)

@@ -101,13 +101,23 @@ func (o *options) validate() error {
 	if o.directory != nil && o.region != "" {
 		return errors.New("tenantplugin: WithRegion places new tenants through a registry, which WithDirectory replaces")
 	}
-	for _, s := range append([]string{o.sharedSchema}, o.searchPath...) {
-		if s == "" || s == "public" {
-			continue
+	if err := namesSchema("WithSharedSchema", o.sharedSchema); err != nil {
+		return err
+	}
+	for _, s := range o.searchPath {
+		if err := namesSchema("WithSearchPath", s); err != nil {
+			return err
 		}
-		if _, err := tenant.ParseSchema(s); err != nil {
-			return fmt.Errorf("tenantplugin: shared schema: %w", err)
-		}
+	}
+	return nil
+}
+
+func namesSchema(option, name string) error {
+	if name == "public" {
+		return nil
+	}
+	if _, err := tenant.ParseSchema(name); err != nil {
+		return fmt.Errorf("tenantplugin: %s: %w", option, err)
 	}
 	return nil
 }

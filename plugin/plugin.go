@@ -24,6 +24,9 @@ const Name = "gormtenancy"
 type Plugin struct {
 	opts options
 
+	// provisioning holds the turn of the one that migrates WithModels.
+	provisioning chan struct{}
+
 	// mu guards what follows. It is held throughout Initialize.
 	mu     sync.Mutex
 	db     *gorm.DB
@@ -36,7 +39,7 @@ type Plugin struct {
 
 // New returns a plugin for db.Use.
 func New(opts ...Option) *Plugin {
-	p := &Plugin{}
+	p := &Plugin{provisioning: make(chan struct{}, 1)}
 	for _, o := range opts {
 		if o != nil {
 			o(&p.opts)
@@ -137,6 +140,7 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 	defer func() {
 		if err != nil {
 			p.closeOwned()
+			p.reg, p.owned, p.router, p.handle = nil, false, nil, nil
 		}
 	}()
 	cfg := resolver.Config{
@@ -224,8 +228,16 @@ func (p *Plugin) attach(db *gorm.DB, base *source) (err error) {
 	return nil
 }
 
-// provision creates the models' tables of a new tenant, all or none.
+// provision creates the models' tables of a new tenant, all or none. One after
+// the other: GORM's AutoMigrate writes to the parsed models that all share
+// (schema.ParseIndexes).
 func (p *Plugin) provision(ctx context.Context, _ tenant.Tenant) error {
+	select {
+	case p.provisioning <- struct{}{}:
+		defer func() { <-p.provisioning }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another tenant's tables: %w", context.Cause(ctx))
+	}
 	return p.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		return tx.AutoMigrate(p.opts.models...)
 	})

@@ -58,7 +58,7 @@ type Config struct {
 	// Logger gets what happens in the background. Default slog.Default().
 	Logger *slog.Logger
 	// Provision fills a new tenant's schema; see SetProvisioner.
-	Provision func(ctx context.Context, t tenant.Tenant) error
+	Provision Provisioner
 }
 
 func (c Config) withDefaults() (Config, error) {

@@ -11,7 +11,8 @@
 //	gorm statement -> *Pool (primary or read) -> handle -> Router -> pool of (shard, node) -> pgscope
 //
 // Stock dbresolver sits above and chooses between two Pools: the primary's and
-// the reading one. The reading Pool sends to a replica only what is provably
+// the reading one. A third, the trusted one, is for statements that the
+// application itself sends to replicas (dbresolver.Read). The reading Pool sends to a replica only what is provably
 // read only (package sqltext), and only to a replica that has replayed the
 // tenant's last write of this process; all else goes to the primary, as do
 // transactions that are not read only.
@@ -20,5 +21,6 @@
 // reach no tenant's table); a statement runs on its tenant's shard or fails; a
 // replica that is down costs a retry on the primary, never an error.
 //
-// It does not know where placements come from, and it does not pool.
+// It does not know where placements come from, and real connections are pooled
+// by internal/pool.
 package resolver

@@ -40,7 +40,7 @@ const TierDefault Tier = "standard"
 type Placement struct {
 	Shard  string // name of the shard
 	Region string // region of the shard when it was placed, may be empty
-	Epoch  int64  // grows by one with each change of placement
+	Epoch  int64  // grows by one with each change of placement; 1 as created
 }
 
 // Tenant is the registry's record of one tenant, a value that is never

@@ -41,9 +41,6 @@ var (
 // batches). Its calls are scoped by their context too.
 func (c *Conn) Conn() *pgx.Conn { return c.std.Conn() }
 
-// Unwrap returns pgx's own driver connection.
-func (c *Conn) Unwrap() *stdlib.Conn { return c.std }
-
 // enter admits a statement and arms the wire with its scope. Whoever gets no
 // error must disarm.
 func (c *Conn) enter(ctx context.Context) (Scope, error) {

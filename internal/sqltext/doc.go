@@ -18,8 +18,8 @@
 //     they do not, the standby refuses the statement (SQLSTATE 25006).
 //   - Escape and SessionState look at what stands in the text. What is hidden in
 //     a string or kept on the server cannot be seen: DO, CALL, EXECUTE, functions
-//     of the application, set_config from within them. That needs strict mode (a
-//     database role per tenant).
+//     of the application, set_config from within them. Only a database role per
+//     tenant could stop that.
 //   - It assumes the server's defaults standard_conforming_strings = on and a
 //     client encoding of UTF-8. Text that changes either is an Escape.
 package sqltext

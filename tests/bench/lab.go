@@ -122,6 +122,13 @@ func (l *lab) stop() {
 	}
 }
 
+// way does something as tenant i.
+type way func(i int, do func(*gorm.DB) error) error
+
+func (l *lab) way(w int) way {
+	return func(i int, do func(*gorm.DB) error) error { return l.call(w, i, do) }
+}
+
 // call does something as tenant i, in one of the ways.
 func (l *lab) call(way, i int, do func(*gorm.DB) error) error {
 	db := l.db[way]

@@ -132,15 +132,15 @@ func (b *bench) inTurn(ctx context.Context, l *lab) (medians, error) {
 func (b *bench) closedLoop(ctx context.Context, l *lab) (medians, error) {
 	var run [ways]func() (float64, error)
 	for w := range ways {
-		if _, err := loop(l, w, b.effort.loopWarm); err != nil {
+		if _, err := loop(l.way(w), b.effort.loopWarm); err != nil {
 			return medians{}, err
 		}
-		run[w] = func() (float64, error) { return loop(l, w, b.effort.loop) }
+		run[w] = func() (float64, error) { return loop(l.way(w), b.effort.loop) }
 	}
 	return alternate(ctx, b.effort.loopRounds, run)
 }
 
-func loop(l *lab, way int, d time.Duration) (float64, error) {
+func loop(call way, d time.Duration) (float64, error) {
 	var (
 		wg    sync.WaitGroup
 		calls atomic.Int64
@@ -152,7 +152,7 @@ func loop(l *lab, way int, d time.Duration) (float64, error) {
 		wg.Go(func() {
 			zipf := rand.NewZipf(rand.New(rand.NewSource(int64(worker))), zipfS, 1, uint64(loopTenants-1))
 			for i := 0; time.Now().Before(deadline) && fault.Load() == nil; i++ {
-				err := l.call(way, int(zipf.Uint64()), first(int64(1+i%rowsPerTable)))
+				err := call(int(zipf.Uint64()), first(int64(1+i%rowsPerTable)))
 				if err != nil {
 					fault.Store(&err)
 				}

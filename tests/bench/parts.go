@@ -8,6 +8,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 )
 
 // The statements that stand before the read, by name. None takes part in how
@@ -136,8 +139,10 @@ func partsCall(f *pgproto3.Frontend, at int) error {
 	}
 }
 
-// printProcessor prints the processor time of one call in the closed loop. It
-// counts every PostgreSQL on the machine: let no other work meanwhile.
+// printProcessor prints the processor time of one call in the closed loop,
+// also for plain GORM with every table's schema written out: that is what
+// schemas cost without any scope. It counts every PostgreSQL on the machine: let
+// no other work meanwhile.
 func (b *bench) printProcessor(ctx context.Context, out io.Writer) error {
 	dsn, err := b.server.database(ctx, "processor")
 	if err != nil {
@@ -152,18 +157,49 @@ func (b *bench) printProcessor(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer l.stop()
-	for way, name := range [ways]string{plainWay: "plain GORM", oursWay: "ours", setWay: "SET per call"} {
-		if _, err := loop(l, way, b.effort.loopWarm); err != nil {
+	qualified, err := l.qualified(dsn)
+	if err != nil {
+		return err
+	}
+	for _, of := range []struct {
+		name string
+		call way
+	}{
+		{"plain GORM, one schema", l.way(plainWay)},
+		{"plain GORM, qualified", qualified},
+		{"ours", l.way(oursWay)},
+		{"SET per call", l.way(setWay)},
+	} {
+		if _, err := loop(of.call, b.effort.loopWarm); err != nil {
 			return err
 		}
 		before, begin := processorTimes(), time.Now()
-		rate, err := loop(l, way, 5*time.Second)
+		rate, err := loop(of.call, 5*time.Second)
 		if err != nil {
 			return err
 		}
 		used, calls := processorTimes(), rate*time.Since(begin).Seconds()
-		fmt.Fprintf(out, "%-14s %6.0f calls/s, processor time per call: client %.1f us, server %.1f us\n", name, rate,
+		fmt.Fprintf(out, "%-22s %6.0f calls/s, processor time per call: client %.1f us, server %.1f us\n", of.name, rate,
 			(used.client-before.client).Seconds()*1e6/calls, (used.server-before.server).Seconds()*1e6/calls)
 	}
 	return nil
+}
+
+// qualified is plain GORM over the tenants' tables, their schemas written out.
+// Every statement stays prepared, as GORM's driver is told to.
+func (l *lab) qualified(dsn string) (way, error) {
+	dsn, err := setDSN(dsn, "statement_cache_capacity", fmt.Sprint(2*loopTenants))
+	if err != nil {
+		return nil, err
+	}
+	db, err := gorm.Open(postgres.Open(dsn), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		return nil, fmt.Errorf("open GORM: %w", err)
+	}
+	if err := l.limit(db, loopConns); err != nil {
+		return nil, err
+	}
+	return func(i int, do func(*gorm.DB) error) error {
+		return do(db.WithContext(l.ctx[i]).Table(l.tenants[i].Schema + ".bench_items"))
+	}, nil
 }

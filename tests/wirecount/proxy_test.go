@@ -160,11 +160,9 @@ func TestPipelinedGroupsAreOneRoundTrip(t *testing.T) {
 	pipeline := conn.PgConn().StartPipeline(t.Context())
 	for range 3 {
 		pipeline.SendQueryParams("select 1", nil, nil, nil, nil)
-		if err := pipeline.Sync(); err != nil {
-			t.Fatal(err)
-		}
+		pipeline.SendPipelineSync() // Sync would also flush, and the server answer between two groups
 	}
-	if err := pipeline.Close(); err != nil {
+	if err := errors.Join(pipeline.Flush(), pipeline.Close()); err != nil {
 		t.Fatal(err)
 	}
 	d := p.Count().Sub(before)
