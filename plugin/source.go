@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +14,7 @@ import (
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 
+	"github.com/gormtenancy/gormtenancy/internal/pgdsn"
 	"github.com/gormtenancy/gormtenancy/internal/pgscope"
 	"github.com/gormtenancy/gormtenancy/internal/portable"
 	"github.com/gormtenancy/gormtenancy/resolver"
@@ -49,7 +49,7 @@ func readDialector(db *gorm.DB) (*source, error) {
 		}
 		return s, nil
 	}
-	config, err := parseDSN(s.dsn)
+	config, err := pgdsn.Parse(s.dsn)
 	if err != nil {
 		return nil, fmt.Errorf("tenantplugin: gorm.Open: %w", err)
 	}
@@ -90,7 +90,7 @@ func (s *source) configFor(dsn string) (*pgx.ConnConfig, error) {
 	if dsn == s.dsn || dsn == "" {
 		return s.config.Copy(), nil
 	}
-	config, err := parseDSN(dsn)
+	config, err := pgdsn.Parse(dsn)
 	if err != nil {
 		return nil, err
 	}
@@ -101,21 +101,6 @@ func (s *source) configFor(dsn string) (*pgx.ConnConfig, error) {
 		if v, ok := s.config.RuntimeParams[name]; ok && config.RuntimeParams[name] == "" {
 			config.RuntimeParams[name] = v
 		}
-	}
-	return config, nil
-}
-
-// parseDSN parses without repeating the DSN, which holds a password, in its
-// error. pgx would take a URL of another database for settings, and send its
-// password to the server as the name of one.
-func parseDSN(dsn string) (*pgx.ConnConfig, error) {
-	if scheme, _, ok := strings.Cut(dsn, "://"); ok && !strings.Contains(scheme, "=") &&
-		scheme != "postgres" && scheme != "postgresql" {
-		return nil, errors.New("the DSN is no PostgreSQL URL")
-	}
-	config, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		return nil, errors.New("the DSN cannot be parsed: want postgres://user:password@host:port/database or keyword=value pairs")
 	}
 	return config, nil
 }

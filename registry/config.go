@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/gormtenancy/gormtenancy/internal/pgdsn"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -117,36 +117,18 @@ func (c Config) connConfig() (*pgx.ConnConfig, error) {
 	if c.DSN == "" {
 		return nil, errors.New("registry.Config has no DSN: give the control database's")
 	}
-	conn, err := parseDSN(c.DSN)
+	conn, err := pgdsn.Parse(c.DSN)
 	if err != nil {
 		return nil, fmt.Errorf("control database: %w", err)
 	}
 	return conn, nil
 }
 
-// parseDSN reads a DSN. The error says nothing of it.
-func parseDSN(dsn string) (*pgx.ConnConfig, error) {
-	scheme, _, isURL := strings.Cut(dsn, "://")
-	if isURL && !strings.ContainsAny(scheme, " =") && scheme != "postgres" && scheme != "postgresql" {
-		// pgx would take it, password and all, for the name of a setting.
-		return nil, errDSN
-	}
-	p, err := pgxpool.ParseConfig(dsn) // as pgx, and pool_... is left out
-	if err != nil {
-		return nil, errDSN
-	}
-	return p.ConnConfig, nil
-}
-
-// errDSN replaces pgx's own error, which repeats the DSN and cannot hide every
-// spelling of a password.
-var errDSN = errors.New("the DSN cannot be read: want a URL or keyword/value string as libpq takes it")
-
 // newPool returns a pool that connects when it is first used.
 func newPool(ctx context.Context, conn *pgx.ConnConfig, maxConns int32) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(conn.ConnString())
 	if err != nil {
-		return nil, fmt.Errorf("control database: %w", errDSN)
+		return nil, fmt.Errorf("control database: %w", pgdsn.Err)
 	}
 	cfg.ConnConfig = conn.Copy()
 	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = maxConns, 0, 0

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/gormtenancy/gormtenancy/internal/pgdsn"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -98,7 +99,7 @@ func (r *Registry) parseDSN(dsn string) (*pgx.ConnConfig, error) {
 	if dsn == r.conn.ConnString() {
 		return r.conn.Copy(), nil
 	}
-	return parseDSN(dsn)
+	return pgdsn.Parse(dsn)
 }
 
 // RemoveShard forgets a shard. It is refused with ErrShardInUse while tenants

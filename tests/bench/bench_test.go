@@ -109,16 +109,3 @@ func TestChartIsWellFormed(t *testing.T) {
 		t.Error("a difference was drawn as a ratio")
 	}
 }
-
-func TestSetDSN(t *testing.T) {
-	t.Parallel()
-	for _, c := range [][4]string{
-		{"postgres://u@h:1/a?x=y", "dbname", "b", "postgres://u@h:1/b?x=y"},
-		{"postgres://u@h:1/a", "search_path", "s", "postgres://u@h:1/a?search_path=s"},
-		{"host=h dbname=a", "dbname", "b", "host=h dbname=a dbname=b"},
-	} {
-		if got, err := setDSN(c[0], c[1], c[2]); err != nil || got != c[3] {
-			t.Errorf("%s: %q, error %v, want %q", c[0], got, err, c[3])
-		}
-	}
-}

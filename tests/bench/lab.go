@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
+	"github.com/gormtenancy/gormtenancy/internal/pgdsn"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -74,7 +75,7 @@ insert into $s.bench_items (name, amount, created_at) select 'item ' || i, i, no
 // bounds the connections of each. Without install, ours is as plain as plain.
 func newLab(ctx context.Context, dsn string, connsLimit int, specs []tenant.Spec, install installer) (*lab, error) {
 	l := &lab{tenants: specs}
-	fixed, err := setDSN(dsn, "search_path", plainSchema)
+	fixed, err := pgdsn.With(dsn, "search_path", plainSchema)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
+
+	"github.com/gormtenancy/gormtenancy/internal/pgdsn"
 )
 
 // The statements that stand before the read, by name. None takes part in how
@@ -188,7 +190,7 @@ func (b *bench) printProcessor(ctx context.Context, out io.Writer) error {
 // qualified is plain GORM over the tenants' tables, their schemas written out.
 // Every statement stays prepared, as GORM's driver is told to.
 func (l *lab) qualified(dsn string) (way, error) {
-	dsn, err := setDSN(dsn, "statement_cache_capacity", fmt.Sprint(2*loopTenants))
+	dsn, err := pgdsn.With(dsn, "statement_cache_capacity", fmt.Sprint(2*loopTenants))
 	if err != nil {
 		return nil, err
 	}

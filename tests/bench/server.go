@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/url"
-	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/gormtenancy/gormtenancy/internal/pgcluster"
+	"github.com/gormtenancy/gormtenancy/internal/pgdsn"
 )
 
 // server is where the measurements' databases are made.
@@ -54,7 +53,7 @@ func (s *server) database(ctx context.Context, purpose string) (string, error) {
 	s.mu.Lock()
 	s.made = append(s.made, name)
 	s.mu.Unlock()
-	return setDSN(s.dsn, "dbname", name)
+	return pgdsn.With(s.dsn, "dbname", name)
 }
 
 func (s *server) exec(ctx context.Context, sql string) error {
@@ -67,23 +66,4 @@ func (s *server) exec(ctx context.Context, sql string) error {
 		return fmt.Errorf("prepare a database: %w", err)
 	}
 	return nil
-}
-
-// setDSN returns dsn, a URL or a keyword/value string, with another value.
-func setDSN(dsn, key, value string) (string, error) {
-	if !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://") {
-		return dsn + " " + key + "=" + value, nil // the last one counts
-	}
-	u, err := url.Parse(dsn)
-	if err != nil {
-		return "", fmt.Errorf("read DSN as a URL: the text is not one")
-	}
-	if key == "dbname" {
-		u.Path = "/" + value
-		return u.String(), nil
-	}
-	q := u.Query()
-	q.Set(key, value)
-	u.RawQuery = q.Encode()
-	return u.String(), nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -11,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/gormtenancy/gormtenancy/internal/pgcluster"
+	"github.com/gormtenancy/gormtenancy/internal/pgdsn"
 )
 
 // server is where the suite's databases are made.
@@ -61,19 +61,16 @@ func (s *server) exec(ctx context.Context, sql string) error {
 	return nil
 }
 
-// inDatabase returns dsn for another database, with the time zone that
-// GORM's tests expect.
+// inDatabase returns dsn for another database, with the time zone that GORM's
+// tests expect.
 func inDatabase(dsn, name string) (string, error) {
-	const zone = "Asia/Shanghai"
-	if !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://") {
-		return dsn + " dbname=" + name + " TimeZone=" + zone, nil // the last one counts
+	dsn, err := pgdsn.With(dsn, "dbname", name)
+	const zone = "TimeZone=Asia/Shanghai" // not encoded: GORM's driver looks for it in the DSN's text
+	switch {
+	case !strings.Contains(dsn, "://"):
+		return dsn + " " + zone, err
+	case strings.Contains(dsn, "?"):
+		return dsn + "&" + zone, err
 	}
-	u, err := url.Parse(dsn)
-	if err != nil {
-		return "", fmt.Errorf("read -dsn as a URL: the text is not one")
-	}
-	u.Path = "/" + name
-	// Not encoded: GORM's driver looks for the zone in the DSN's text.
-	u.RawQuery = strings.TrimPrefix(u.Query().Encode()+"&TimeZone="+zone, "&")
-	return u.String(), nil
+	return dsn + "?" + zone, err
 }
