@@ -231,5 +231,3 @@ func refuse(db *gorm.DB, err error, when admission) {
 	}
 	db.AddError(err)
 }
-
-var _ gorm.ConnPool = (*resolver.Pool)(nil)

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"sync"
 
-	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/plugin/dbresolver"
 
@@ -301,5 +300,3 @@ func setPool(db *gorm.DB, p gorm.ConnPool) (former gorm.ConnPool) {
 	db.Statement.ConnPool = db.Config.ConnPool
 	return former
 }
-
-var _ gorm.ErrorTranslator = (*postgres.Dialector)(nil)
