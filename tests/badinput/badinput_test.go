@@ -85,8 +85,12 @@ func TestHostileIDsReachNoDatabase(t *testing.T) {
 		api(t, db, plugin, id)
 	}
 	// A hostile ID may arrive as a harmless unknown one (a host's case is
-	// folded): such are looked up in the control plane, by parameter.
+	// folded): such are looked up in the control plane, by parameter. Before
+	// that, pgx's pool asks a connection that rested whether it still lives.
 	for _, text := range proxy.Statements()[before:] {
+		if text == "-- ping" {
+			continue
+		}
 		if !strings.Contains(text, "tenants") || strings.Contains(text, "user") {
 			t.Fatalf("a statement reached the database: %s", text)
 		}
