@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -34,6 +35,7 @@ type replay struct {
 	playing  atomic.Bool
 	hits     atomic.Int64
 	misses   atomic.Int64
+	busy     atomic.Int64 // nanoseconds between a request's arrival and its answer
 
 	// mu guards record, which nobody writes once playing is set.
 	mu     sync.RWMutex
@@ -100,6 +102,10 @@ func (r *replay) serve(client net.Conn) error {
 	in, out := bufio.NewReader(client), bufio.NewReader(server)
 	var request []byte
 	for {
+		if _, err := in.Peek(1); err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		arrived := time.Now()
 		if request, err = readUntil(in, request[:0], "SQX"); err != nil {
 			return err
 		}
@@ -107,6 +113,7 @@ func (r *replay) serve(client net.Conn) error {
 		if err != nil {
 			return err
 		}
+		r.busy.Add(int64(time.Since(arrived)))
 		if _, err := client.Write(answer); err != nil {
 			return fmt.Errorf("answer: %w", err)
 		}
