@@ -2,13 +2,14 @@
 // with the plugin, against plain GORM on one fixed schema, on the same server,
 // in one run.
 //
-//	go run ./tests/bench [-short] [-strict] [-self] [-parts] [-svg FILE] [-json FILE]
+//	go run ./tests/bench [-short] [-strict] [-self] [-parts] [-calls N] [-svg FILE] [-json FILE]
 //
 // Every comparison alternates between its ways in short rounds. The ratio is
 // taken within each round, and the median of the rounds is the figure, so that
-// a busy machine disturbs all ways alike. Beside the two stands, for
-// comparison only, the way that other libraries take: a pinned connection, SET
-// search_path, the statement, RESET.
+// a busy machine disturbs all ways alike. Beside the two stand, for comparison
+// only, plain GORM with each tenant's schema written out, which is what schemas
+// cost by themselves, and the way that other libraries take: a pinned connection,
+// SET search_path, the statement, RESET.
 //
 //   - A round trip of 1 ms more (tests/wirecount): a read, and a write in GORM's
 //     default transaction.

@@ -32,7 +32,7 @@ type Item struct {
 // TableName is the same in every schema.
 func (Item) TableName() string { return "bench_items" }
 
-// lab is one database with tenants, and the three ways to it.
+// lab is one database with tenants, and the ways to it.
 type lab struct {
 	db      [ways]*gorm.DB
 	tenants []tenant.Spec
@@ -79,7 +79,12 @@ func newLab(ctx context.Context, dsn string, connsLimit int, specs []tenant.Spec
 	if err != nil {
 		return nil, err
 	}
-	sources := [ways]string{plainWay: fixed, oursWay: dsn, setWay: dsn}
+	// Plain GORM keeps each tenant's statement prepared if it may keep as many.
+	keeping, err := pgdsn.With(dsn, "statement_cache_capacity", fmt.Sprint(2*len(specs)+512))
+	if err != nil {
+		return nil, err
+	}
+	sources := [ways]string{plainWay: fixed, oursWay: dsn, setWay: dsn, qualifiedWay: keeping}
 	if install == nil {
 		sources[oursWay] = fixed
 	}
@@ -132,11 +137,14 @@ func (l *lab) way(w int) way {
 
 // call does something as tenant i, in one of the ways.
 func (l *lab) call(way, i int, do func(*gorm.DB) error) error {
-	db := l.db[way]
-	if way != setWay {
-		return do(db.WithContext(l.ctx[i]))
+	db := l.db[way].WithContext(l.ctx[i])
+	switch way {
+	case plainWay, oursWay:
+		return do(db)
+	case qualifiedWay:
+		return do(db.Table(l.tenants[i].Schema + ".bench_items"))
 	}
-	return db.WithContext(l.ctx[i]).Connection(func(tx *gorm.DB) error {
+	return db.Connection(func(tx *gorm.DB) error {
 		if err := tx.Exec("SET search_path TO " + l.tenants[i].Schema).Error; err != nil {
 			return err
 		}

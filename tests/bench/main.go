@@ -17,6 +17,7 @@ var errBars = errors.New("a bar was missed")
 
 type config struct {
 	short, strict, self, parts bool
+	calls                      int
 	svg, json, dsn             string
 }
 
@@ -41,10 +42,17 @@ func parseFlags(args []string, errs io.Writer) (c config, err error) {
 	fs.BoolVar(&c.strict, "strict", false, "exit with 1 if a bar is missed")
 	fs.BoolVar(&c.self, "self", false, "measure plain GORM against itself: the noise of the machine")
 	fs.BoolVar(&c.parts, "parts", false, "instead: what the scope takes of the server, and the processor time of a call")
+	fs.IntVar(&c.calls, "calls", 5, "calls that a way makes in a row before it is the next way's turn")
 	fs.StringVar(&c.svg, "svg", "", "write the chart to this file")
 	fs.StringVar(&c.json, "json", "", "write the figures to this file")
 	fs.StringVar(&c.dsn, "dsn", "", "server to measure on, with the right to create databases (default: an embedded one)")
-	return c, fs.Parse(args)
+	if err := fs.Parse(args); err != nil {
+		return c, err
+	}
+	if c.calls < 1 {
+		return c, fmt.Errorf("-calls %d: a round needs a call", c.calls)
+	}
+	return c, nil
 }
 
 // run measures and writes the report.
@@ -54,7 +62,7 @@ func run(ctx context.Context, c config, out io.Writer) error {
 		return err
 	}
 	defer srv.close()
-	b := &bench{server: srv, effort: fullEffort, install: installPlugin}
+	b := &bench{server: srv, effort: fullEffort, calls: c.calls, install: installPlugin}
 	if c.short {
 		b.effort = shortEffort
 	}

@@ -15,14 +15,13 @@ import (
 )
 
 const (
-	addedLatency  = time.Millisecond
-	callsPerRound = 5
-	manyTenants   = 2000 // in the database, and in turn
-	turnsBefore   = 15   // unmeasured
-	loopTenants   = 1000
-	loopWorkers   = 32
-	loopConns     = 16
-	zipfS         = 1.1
+	addedLatency = time.Millisecond
+	manyTenants  = 2000 // in the database, and in turn
+	turnsBefore  = 15   // unmeasured
+	loopTenants  = 1000
+	loopWorkers  = 32
+	loopConns    = 16
+	zipfS        = 1.1
 )
 
 // installer puts the plugin on db, makes the tenants of specs, whose schemas
@@ -33,16 +32,17 @@ type installer func(ctx context.Context, db *gorm.DB, specs []tenant.Spec) (func
 type bench struct {
 	server  *server
 	effort  effort
+	calls   int       // of a way in a round
 	install installer // nil for -self
 }
 
 // compare measures each way. pick says which tenant call i of a way is for.
-func compare(ctx context.Context, l *lab, rounds int, pick func(i int) int, do func(*gorm.DB) error) (medians, error) {
+func (b *bench) compare(ctx context.Context, l *lab, rounds int, pick func(i int) int, do func(*gorm.DB) error) (medians, error) {
 	var run [ways]func() (float64, error)
 	for w := range ways {
 		next := 0
 		run[w] = func() (float64, error) {
-			return timed(callsPerRound, func(int) error {
+			return timed(b.calls, func(int) error {
 				next++
 				return l.call(w, pick(next), do)
 			})
@@ -73,11 +73,11 @@ func (b *bench) latency(ctx context.Context) ([]result, error) {
 		return nil, err
 	}
 	defer l.stop()
-	read, err := compare(ctx, l, b.effort.slowRounds, always, first(7))
+	read, err := b.compare(ctx, l, b.effort.slowRounds, always, first(7))
 	if err != nil {
 		return nil, err
 	}
-	write, err := compare(ctx, l, b.effort.slowRounds, always, create)
+	write, err := b.compare(ctx, l, b.effort.slowRounds, always, create)
 	return []result{
 		ratioResult("1 ms away: read", "us per call", barLatencyRead, read),
 		ratioResult("1 ms away: create", "us per call", barLatencyWrite, write),
@@ -99,7 +99,7 @@ func (b *bench) loopback(ctx context.Context) ([]result, error) {
 		return nil, err
 	}
 	defer l.stop()
-	one, err := compare(ctx, l, b.effort.fastRounds, always, first(7))
+	one, err := b.compare(ctx, l, b.effort.fastRounds, always, first(7))
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (b *bench) inTurn(ctx context.Context, l *lab) (medians, error) {
 			return medians{}, err
 		}
 	}
-	return compare(ctx, l, b.effort.fastRounds, func(i int) int { return i % len(l.ctx) }, first(7))
+	return b.compare(ctx, l, b.effort.fastRounds, func(i int) int { return i % len(l.ctx) }, first(7))
 }
 
 // closedLoop returns calls per second of workers that wait for each answer, in

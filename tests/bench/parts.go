@@ -8,11 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-	"gorm.io/driver/postgres"
-	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
-
-	"github.com/gormtenancy/gormtenancy/internal/pgdsn"
 )
 
 // The statements that stand before the read, by name. None takes part in how
@@ -159,24 +154,20 @@ func (b *bench) printProcessor(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer l.stop()
-	qualified, err := l.qualified(dsn)
-	if err != nil {
-		return err
-	}
 	for _, of := range []struct {
 		name string
-		call way
+		way  int
 	}{
-		{"plain GORM, one schema", l.way(plainWay)},
-		{"plain GORM, qualified", qualified},
-		{"ours", l.way(oursWay)},
-		{"SET per call", l.way(setWay)},
+		{"plain GORM, one schema", plainWay},
+		{"plain GORM, qualified", qualifiedWay},
+		{"ours", oursWay},
+		{"SET per call", setWay},
 	} {
-		if _, err := loop(of.call, b.effort.loopWarm); err != nil {
+		if _, err := loop(l.way(of.way), b.effort.loopWarm); err != nil {
 			return err
 		}
 		before, begin := processorTimes(), time.Now()
-		rate, err := loop(of.call, 5*time.Second)
+		rate, err := loop(l.way(of.way), 5*time.Second)
 		if err != nil {
 			return err
 		}
@@ -185,23 +176,4 @@ func (b *bench) printProcessor(ctx context.Context, out io.Writer) error {
 			(used.client-before.client).Seconds()*1e6/calls, (used.server-before.server).Seconds()*1e6/calls)
 	}
 	return nil
-}
-
-// qualified is plain GORM over the tenants' tables, their schemas written out.
-// Every statement stays prepared, as GORM's driver is told to.
-func (l *lab) qualified(dsn string) (way, error) {
-	dsn, err := pgdsn.With(dsn, "statement_cache_capacity", fmt.Sprint(2*loopTenants))
-	if err != nil {
-		return nil, err
-	}
-	db, err := gorm.Open(postgres.Open(dsn), &gorm.Config{Logger: logger.Discard})
-	if err != nil {
-		return nil, fmt.Errorf("open GORM: %w", err)
-	}
-	if err := l.limit(db, loopConns); err != nil {
-		return nil, err
-	}
-	return func(i int, do func(*gorm.DB) error) error {
-		return do(db.WithContext(l.ctx[i]).Table(l.tenants[i].Schema + ".bench_items"))
-	}, nil
 }

@@ -10,6 +10,7 @@ import (
 const (
 	plainWay = iota
 	oursWay
+	qualifiedWay
 	setWay
 	ways
 )
@@ -77,10 +78,16 @@ func alternate(ctx context.Context, rounds int, run [ways]func() (float64, error
 // a way that always ran behind the same one would inherit its effects on the
 // processor's caches and clock.
 func order(round int) [ways]int {
-	o := [ways]int{plainWay, oursWay, setWay}
-	first, second := round%ways, round/ways%(ways-1)
-	o[0], o[first] = o[first], o[0]
-	o[1], o[1+second] = o[1+second], o[1]
+	var o [ways]int
+	for w := range o {
+		o[w] = w
+	}
+	for i := range o {
+		left := ways - i
+		chosen := i + round%left
+		round /= left
+		o[i], o[chosen] = o[chosen], o[i]
+	}
 	return o
 }
 
