@@ -72,6 +72,7 @@ func SchemaFor(id ID) string { return SchemaPrefix + string(id) }
 // reservedSchemas may never be a tenant's: they are shared or ours.
 var reservedSchemas = map[string]bool{
 	"public": true, "information_schema": true, "tenancy": true, "tenancy_fence": true,
+	"$user": true, // in a path it is the schema of the role's name, also in quotes
 }
 
 // ParseSchema returns s if it may be a tenant's schema, as when a schema that

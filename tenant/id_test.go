@@ -85,6 +85,7 @@ func TestParseSchema(t *testing.T) {
 		"information_schema":    "reserved",
 		"tenancy":               "reserved",
 		"tenancy_fence":         "reserved",
+		"$user":                 "reserved",
 	} {
 		got, err := tenant.ParseSchema(s)
 		if !errors.Is(err, tenant.ErrInvalidSchema) || got != "" || !strings.Contains(err.Error(), why) {
@@ -139,7 +140,7 @@ func FuzzParseSchema(f *testing.F) {
 		f.Add(s)
 	}
 	pattern := regexp.MustCompile(`^[A-Za-z0-9_$-]([A-Za-z0-9_$ -]{0,61}[A-Za-z0-9_$-])?$`)
-	reserved := regexp.MustCompile(`^(?i)(pg_.*|public|information_schema|tenancy|tenancy_fence)$`)
+	reserved := regexp.MustCompile(`^(?i)(pg_.*|public|information_schema|tenancy|tenancy_fence|\$user)$`)
 	f.Fuzz(func(t *testing.T, s string) {
 		got, err := tenant.ParseSchema(s)
 		if ok := pattern.MatchString(s) && !reserved.MatchString(s); ok != (err == nil) || ok && got != s {

@@ -156,10 +156,12 @@ func (w *wire) skip(a *answer, t byte, size int) bool {
 		w.broken = fmt.Errorf("%w: got %q for %q", errProtocol, t, a.skip[0])
 		return false
 	}
-	if a.parses && t == '1' {
-		w.prepared = true
+	if a.parses != nil && t == '1' && len(a.skip) == len("12DC") {
+		*a.parses = true
 	}
-	a.skip = a.skip[1:]
+	if a.skip = a.skip[1:]; a.skip == "" && a.fenced {
+		w.unfenced = false
+	}
 	w.drop = size
 	return true
 }
@@ -167,7 +169,10 @@ func (w *wire) skip(a *answer, t byte, size int) bool {
 // ready ends a group.
 func (w *wire) ready(status byte) {
 	w.status, w.describing = status, false
-	if status == txIdle {
+	if w.held != "" {
+		w.status = txOpen // a ping went ahead of the BEGIN
+	}
+	if w.status == txIdle {
 		w.dirty = false
 	}
 	if len(w.pending) > 0 {
@@ -183,10 +188,10 @@ func (w *wire) completed(body []byte) {
 	case "SET", "RESET", "ROLLBACK": // ROLLBACK TO SAVEPOINT takes a SET back
 		w.dirty = true
 	case "DO", "CALL": // nobody knows what they made
-		w.suspect, w.maker = true, w.owner
+		w.suspect = true
 	case "DISCARD", "DEALLOCATE":
 		if string(rest) == "ALL" {
-			w.prepared = false
+			w.prepared, w.prepFence = false, false
 		}
 	}
 }
@@ -212,6 +217,12 @@ func (w *wire) failed(size int) int {
 		return size
 	}
 	a := &w.pending[0]
+	if a.fenced && a.skip != "" {
+		w.unfenced = true
+		if errorCode(w.in[w.r:w.r+size]) == fenceCode {
+			w.unclean, w.tainted = true, true
+		}
+	}
 	a.skip, a.lead = "", 0
 	if a.shift == 0 {
 		return size
@@ -221,6 +232,18 @@ func (w *wire) failed(size int) int {
 	w.r += size - len(fixed)
 	copy(w.in[w.r:], fixed)
 	return len(fixed)
+}
+
+// errorCode returns the SQLSTATE of an ErrorResponse.
+func errorCode(msg []byte) string {
+	for rest := msg[headerLen:]; len(rest) > 0 && rest[0] != 0; {
+		field, more, _ := bytes.Cut(rest, []byte{0})
+		if field[0] == 'C' {
+			return string(field[1:])
+		}
+		rest = more
+	}
+	return ""
 }
 
 // shiftPosition returns an ErrorResponse with its P field (position, in

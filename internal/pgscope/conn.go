@@ -57,8 +57,8 @@ func (c *Conn) enter(ctx context.Context) (Scope, error) {
 	if c.inTx && !c.wire.open() {
 		return Scope{}, tenant.ErrTxEnded
 	}
-	if err := c.verify(ctx, s.Owner); err != nil {
-		return Scope{}, err
+	if c.wire.holds(s.Owner) {
+		return Scope{}, c.reject(errHolds)
 	}
 	c.wire.set(armScope, s)
 	return s, nil
@@ -109,25 +109,34 @@ func run[T any](ctx context.Context, c *Conn, text string, planned bool, do func
 		return none, err
 	}
 	defer c.wire.disarm()
-	facts, err := inspect(c.wire, s.Owner, text)
+	facts, err := inspect(c.wire, text)
 	if err != nil {
 		return none, err
 	}
 	if facts.NeedsNoTransaction() && !c.inTx {
 		return outside(ctx, c, s, text, do)
 	}
+	if facts.BeforeSnapshot() && c.wire.meets(s.Owner) {
+		if err := c.ask(ctx, s.Owner); err != nil {
+			return none, err
+		}
+		c.wire.set(armScope, s)
+	}
 	asked := text
 	if planned && c.cfg.keepsPlans() {
 		text = c.hot.text(s, text)
 	}
 	res, err := do(text)
-	if c.wire.tookUserTypes() {
-		c.hot.keepApart(asked)
-	}
 	if err != nil && stalePlan(err) && !c.wire.open() {
 		// The tenant's tables changed since the plan was made. pgx has dropped
 		// the plan; nothing was executed.
 		res, err = do(text)
+	}
+	if c.wire.tookUserTypes() {
+		c.hot.keepApart(asked)
+	}
+	if err != nil && c.wire.tookUnclean() {
+		return none, c.foundUnclean()
 	}
 	return res, err
 }
@@ -143,6 +152,11 @@ func stalePlan(err error) bool {
 // that long; the connection is not used again.
 func outside[T any](ctx context.Context, c *Conn, s Scope, text string, do func(string) (T, error)) (T, error) {
 	var none T
+	if c.wire.foreign(s.Owner) {
+		if err := c.ask(ctx, s.Owner); err != nil {
+			return none, err
+		}
+	}
 	c.wire.taint()
 	c.wire.set(armControl, Scope{})
 	set := "set search_path to ''"
@@ -185,6 +199,11 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 		return nil, err
 	}
 	defer c.wire.disarm()
+	if c.wire.asks(s.Owner) {
+		if err := c.ask(ctx, s.Owner); err != nil {
+			return nil, err
+		}
+	}
 	c.wire.set(armBegin, s)
 	inner, err := c.std.BeginTx(ctx, opts)
 	if err != nil {

@@ -39,8 +39,8 @@ func TestAsidesArePassedOn(t *testing.T) {
 				if _, err := c.Exec(as(t, "t0"), "listen news"); err != nil {
 					return err
 				}
-				for i := range 8 {
-					id := fmt.Sprintf("t%d", i%2)
+				const id = "t0" // a listener serves nobody else
+				for range 8 {
 					if _, err := a.Exec("notify news"); err != nil {
 						return err
 					}

@@ -123,32 +123,43 @@ func (w *wire) insert(msg []byte) error {
 	case w.held != "":
 		w.out = appendUtility(w.out, w.held)
 		a.skip = "12C"
-		if w.scope.Schema != "" {
+		w.held = ""
+		if w.needsFence() {
+			w.insertScope(a)
+		} else if w.scope.Schema != "" {
 			w.out = appendUtility(w.out, string(w.setLocal(nil)))
 			a.skip = "12C12C"
 		}
-		w.held = ""
-	case w.needsPath():
+	case w.needsPath(), w.needsFence():
 		w.insertScope(a)
 	}
 	w.claim()
 	return nil
 }
 
-// insertScope adds the prepared scope statement to an extended group.
+// insertScope adds the prepared scope statement to an extended group, or the
+// fence.
 func (w *wire) insertScope(a *answer) {
-	name := scopeStmt
-	a.skip = "2DC"
+	name, sql, prepared := scopeStmt, scopeSQL, &w.prepared
+	if a.fenced = w.needsFence(); a.fenced {
+		name, sql, prepared = fenceStmt, fenceSQL, &w.prepFence
+	}
 	if w.unnamed {
 		name = ""
 	}
-	if w.unnamed || !w.prepared {
-		w.out = appendParse(w.out, name, scopeSQL)
-		a.skip, a.parses = "12DC", true
+	if w.unnamed || !*prepared {
+		w.out = appendParse(w.out, name, sql)
+		a.parses = prepared
+		a.skip += "1"
 	}
+	a.skip += "2DC"
 	w.out = appendBind(w.out, name, func(b []byte) []byte { return w.path.append(b, w.scope.Schema) })
 	w.out = appendExecute(w.out)
 }
+
+// needsFence reports whether the statement at hand is another owner's than the
+// one before. In a failed transaction only its end is left to say.
+func (w *wire) needsFence() bool { return w.status != txFailed && w.stranger(w.scope.Owner) }
 
 // needsPath reports whether the server does not have the scope's path yet. In
 // a failed transaction only its end is left to say.
@@ -159,6 +170,7 @@ func (w *wire) needsPath() bool {
 // claim notes that a statement of the scope is on its way.
 func (w *wire) claim() {
 	w.owner, w.dirty = w.scope.Owner, false
+	w.served, w.last = true, w.scope.Owner
 }
 
 // simple sends a simple query with the scope before its text, or holds it
@@ -182,8 +194,9 @@ func (w *wire) simple(msg []byte) error {
 		w.relay(msg)
 		return nil
 	}
+	fenced := w.needsFence()
 	prefix, skip := w.prefix()
-	w.pending = append(w.pending, answer{skip: skip, shift: len(prefix)})
+	w.pending = append(w.pending, answer{skip: skip, shift: len(prefix), fenced: fenced})
 	w.out = appendQuery(w.out, prefix, text)
 	w.claim()
 	return nil
@@ -228,18 +241,23 @@ func (w *wire) answerEnd(text []byte) error {
 // prefix returns what stands before the text of a simple query, and the types
 // of its answers.
 func (w *wire) prefix() (text []byte, skip string) {
-	switch {
-	case w.held != "":
-		text = append(append(text, w.held...), ';')
+	begun := w.status == txOpen
+	if w.held != "" {
+		text, skip = append(append(text, w.held...), ';'), "C"
 		w.held = ""
-		if w.scope.Schema == "" {
-			return text, "C"
+		if w.scope.Schema == "" && !w.needsFence() {
+			return text, skip
 		}
-		return append(w.setLocal(text), ';'), "CC"
-	case !w.needsPath():
+	} else if !w.needsPath() && !w.needsFence() {
 		return nil, ""
-	case w.status == txOpen:
-		return append(w.setLocal(text), ';'), "C"
+	}
+	switch {
+	case w.needsFence():
+		text = append(text, fenceBefore...)
+		text = w.path.appendLiteral(text, w.scope.Schema)
+		return append(text, fenceBehind+";"...), skip + "TDC"
+	case begun:
+		return append(w.setLocal(text), ';'), skip + "C"
 	}
 	text = append(text, "select pg_catalog.set_config('search_path', "...)
 	text = w.path.appendLiteral(text, w.scope.Schema)

@@ -16,6 +16,7 @@ type modelClient struct {
 	server *modelServer
 	wire   *wire
 	owner  string // of the open transaction
+	last   string // whose statements run without a fence
 	n      int
 }
 
@@ -158,7 +159,7 @@ func (c *modelClient) finish() {
 // statement runs msg in the scope s: whatever of it ran, ran on the path of s.
 func (c *modelClient) statement(s Scope, msg []byte) bool {
 	foreign := c.wire.open() && c.owner != s.Owner
-	before := len(c.server.ran)
+	before, fences := len(c.server.ran), c.server.fences
 	c.wire.set(armScope, s)
 	err := c.write(msg)
 	c.wire.disarm()
@@ -174,6 +175,15 @@ func (c *modelClient) statement(s Scope, msg []byte) bool {
 	path := ""
 	if s.Schema != "" {
 		path = tenant.QuoteIdent(s.Schema)
+	}
+	switch {
+	case c.server.fences > fences:
+		c.last = s.Owner
+	case len(c.server.ran) == before:
+	case c.last == "":
+		c.last = s.Owner // the first owner of all needs no fence
+	case c.last != s.Owner:
+		c.Fatalf("a statement of %q ran behind one of %q without a fence", s.Owner, c.last)
 	}
 	for _, ran := range c.server.ran[before:] {
 		if ran[:len(path)] != path || ran[len(path)] == '"' {

@@ -12,7 +12,7 @@ import (
 
 // inspect refuses text that would step out of its scope, and notes text that
 // leaves something behind on the session.
-func inspect(w *wire, owner, text string) (sqltext.Facts, error) {
+func inspect(w *wire, text string) (sqltext.Facts, error) {
 	facts := sqltext.Of(text)
 	if why := facts.Escape(); why != "" {
 		return facts, fmt.Errorf("%w: %s", tenant.ErrForbidden, why)
@@ -20,63 +20,113 @@ func inspect(w *wire, owner, text string) (sqltext.Facts, error) {
 	if facts.SessionState() {
 		w.taint()
 	}
-	if facts.Command() == sqltext.DDL {
-		w.changed(owner)
+	if facts.Command() == sqltext.DDL || facts.CallsUnknown() {
+		w.suspicious()
 	}
 	return facts, nil
 }
 
-// A CREATE finds its schema by the path, and where the tenant's is gone the
-// next one in the path is pg_temp: the session keeps what was made, for all who
-// come after. So the first statement of another owner asks before.
-const tempSQL = "select pg_catalog.pg_my_temp_schema()::pg_catalog.int8"
+// Names find what an earlier owner left on the session in two ways: temporary
+// objects (a CREATE finds its schema by the path, and where the tenant's is gone
+// the next one in the path is pg_temp; a function or a trigger may make some at
+// any time), and a path of the session, which counts once a raw COMMIT has ended
+// the transaction. So the wire puts a fence before the first statement of another
+// owner, which fails in the server if there is either. The connection is closed
+// then, and the statement tried on another one: nothing of it was executed.
 
-var errTemporary = errors.New("pgscope: the connection may hold temporary tables of another tenant: use it through database/sql")
+// errUnclean is the error of a transaction's first statement that met the fence.
+var errUnclean = errors.New("pgscope: the connection held temporary objects or a search_path that an earlier tenant's code left on the session; it was closed, nothing was executed: run the transaction again")
 
-// changed notes a command that may have made something in the session.
-func (w *wire) changed(owner string) {
+// errHolds is the error of a statement on a pinned connection whose session
+// another owner has changed.
+var errHolds = errors.New("pgscope: another tenant changed this connection's session (a setting, a cursor, a prepared statement, a temporary table): use a connection of its own for each tenant")
+
+// suspicious notes a command that may have made something in the session.
+func (w *wire) suspicious() {
 	w.mu.Lock()
-	w.suspect, w.maker = true, owner
+	w.suspect = true
 	w.mu.Unlock()
 }
 
-// suspicious reports whether another owner than owner may have made something.
-func (w *wire) suspicious(owner string) bool {
+// stranger reports whether somebody else than owner was served last. Behind a
+// pooler, nobody knows. w.mu is held.
+func (w *wire) stranger(owner string) bool {
+	return w.served && (w.last != owner || w.unfenced) && !w.unnamed
+}
+
+// foreign reports whether owner was not served last.
+func (w *wire) foreign(owner string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.suspect && w.maker != owner
+	return w.stranger(owner)
 }
 
-// cleared takes the suspicion back.
-func (w *wire) cleared() {
+// asks reports whether owner is to ask before a transaction begins: what the
+// fence finds in its first statement, nobody could try again.
+func (w *wire) asks(owner string) bool {
 	w.mu.Lock()
-	w.suspect = false
+	defer w.mu.Unlock()
+	return w.suspect && w.stranger(owner)
+}
+
+// meets reports whether owner's next statement meets the fence in the packet of
+// a BEGIN.
+func (w *wire) meets(owner string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.held != "" && w.stranger(owner)
+}
+
+// holds reports whether another owner than owner has changed the session.
+func (w *wire) holds(owner string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tainted && w.stranger(owner)
+}
+
+// cleared notes that the session is clean, and owner's from here on.
+func (w *wire) cleared(owner string) {
+	w.mu.Lock()
+	w.suspect, w.unfenced, w.served, w.last = false, false, true, owner
 	w.mu.Unlock()
 }
 
-// verify makes sure that owner finds nothing of another's in the session, or
-// closes the connection. Nothing of owner's was sent yet then, so that it may be
-// tried on another one.
-func (c *Conn) verify(ctx context.Context, owner string) error {
-	if !c.wire.suspicious(owner) || c.cfg.Pooler {
-		return nil
-	}
-	clean, err := c.noTemporary(ctx)
+// tookUnclean reports whether the fence has failed.
+func (w *wire) tookUnclean() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.unclean
+}
+
+// ask makes sure, in a round trip of its own, that owner finds nothing of
+// another's in the session, or closes the connection.
+func (c *Conn) ask(ctx context.Context, owner string) error {
+	clean, err := c.clean(ctx)
 	if err != nil {
 		return err
 	}
 	if !clean {
-		c.abandon(driver.ErrBadConn)
-		return driver.ErrBadConn
+		return c.foundUnclean()
 	}
-	c.wire.cleared()
+	c.wire.cleared(owner)
 	return nil
 }
 
-// noTemporary reports whether the session never had a temporary object.
-func (c *Conn) noTemporary(ctx context.Context) (bool, error) {
+// foundUnclean closes the connection. Outside transactions the error says that
+// the statement may be tried on another one.
+func (c *Conn) foundUnclean() error {
+	why := driver.ErrBadConn
+	if c.inTx {
+		why = errUnclean
+	}
+	c.abandon(why)
+	return why
+}
+
+// clean reports whether the session has nothing that a name could find.
+func (c *Conn) clean(ctx context.Context) (bool, error) {
 	defer c.control()()
-	rows, err := c.std.QueryContext(ctx, tempSQL, nil)
+	rows, err := c.std.QueryContext(ctx, "select "+cleanSQL, nil)
 	if err != nil {
 		return false, err
 	}
@@ -85,5 +135,5 @@ func (c *Conn) noTemporary(ctx context.Context) (bool, error) {
 	if err := rows.Next(cell); err != nil {
 		return false, err
 	}
-	return cell[0] == int64(0), nil
+	return cell[0] == true, nil
 }

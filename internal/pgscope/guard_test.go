@@ -1,6 +1,7 @@
 package pgscope
 
 import (
+	"database/sql"
 	"testing"
 )
 
@@ -57,6 +58,68 @@ func TestConnectionsOutliveDDL(t *testing.T) {
 		}
 		if pid("t0") != before || pid("t1") != before {
 			t.Error("the connection was closed")
+		}
+	})
+}
+
+// The fence takes a snapshot, and these have to come before any.
+func TestTheFenceDoesNotTakeATransactionsSnapshot(t *testing.T) {
+	onEach(t, func(t *testing.T, dsn string) {
+		tenants(t, dsn, 2)
+		for name, mode := range modes {
+			db := open(t, withMode(dsn, mode), 1)
+			for _, text := range []string{
+				"set transaction isolation level serializable", "lock table who", "savepoint s", "set local work_mem = '1MB'",
+			} {
+				if _, err := db.ExecContext(as(t, "t0"), "select 1"); err != nil {
+					t.Fatal(err)
+				}
+				ctx := as(t, "t1")
+				tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := tx.ExecContext(ctx, text); err != nil {
+					t.Errorf("%s: %s: %v", name, text, err)
+				}
+				var owner string
+				if err := tx.QueryRowContext(ctx, "select owner from who where id = 1").Scan(&owner); err != nil || owner != "t1" {
+					t.Errorf("%s: behind %s: %q, %v", name, text, owner, err)
+				}
+				if err := tx.Rollback(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+}
+
+// A ping goes out ahead of a BEGIN that is held back, which is not lost with it.
+func TestPingBeforeTheFirstStatement(t *testing.T) {
+	onEach(t, func(t *testing.T, dsn string) {
+		tenants(t, dsn, 1)
+		c, err := open(t, dsn, 1).Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ctx := as(t, "t0")
+		tx, err := c.BeginTx(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.PingContext(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.ExecContext(ctx, "update who set owner = 'lost'"); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		var owner string
+		if err := c.QueryRowContext(ctx, "select owner from who where id = 1").Scan(&owner); err != nil || owner != "t0" {
+			t.Errorf("after the roll-back: %q, %v", owner, err)
 		}
 	})
 }

@@ -14,10 +14,30 @@ const headerLen = 5
 // scopeSQL sets $1 as the path of the current transaction.
 const scopeSQL = "select pg_catalog.set_config('search_path', $1, true)"
 
-// scopeStmt is the scope statement's name on the server. It is named, because
-// an unnamed one would destroy pgx's own unnamed statement, and its name cannot
-// be guessed, because SQL's EXECUTE could set the path by it.
-var scopeStmt = "gormtenancy_" + rand.Text()
+// fenceSQL is scopeSQL for the first statement of another owner. It fails if
+// the owner before left anything that a name could find: a temporary schema, or
+// a path of the session. A lone quote is no path, so that set_config fails, and
+// with it all that stands behind it in the packet.
+const (
+	fenceSQL    = fenceBefore + "$1" + fenceBehind
+	fenceBefore = "select pg_catalog.set_config('search_path', case when " + cleanSQL + " then "
+	fenceBehind = ` else '"' end, true)`
+	fenceCode   = "22023" // invalid_parameter_value
+)
+
+// cleanSQL is true in a session that has no temporary schema, and no path of its
+// own. Operators are looked up by the path, which may be anything.
+const cleanSQL = "pg_catalog.pg_my_temp_schema() operator(pg_catalog.=) 0" +
+	" and (pg_catalog.current_setting('search_path') operator(pg_catalog.=) ''" +
+	` or pg_catalog.current_setting('search_path') operator(pg_catalog.=) '""')`
+
+// scopeStmt and fenceStmt are their names on the server. They are named, because
+// an unnamed one would destroy pgx's own unnamed statement, and the names cannot
+// be guessed, because SQL's EXECUTE could set the path by them.
+var (
+	scopeStmt = "gormtenancy_" + rand.Text()
+	fenceStmt = "gormtenancy_" + rand.Text()
+)
 
 // begin starts a message of type t in b and returns where its length goes.
 func begin(b []byte, t byte) ([]byte, int) {

@@ -40,6 +40,7 @@ type modelServer struct {
 	bound    string            // the unnamed portal's text
 	path     string            // "" at rest
 	ran      []string          // path and text of each client statement that ran
+	fences   int               // that were passed
 	wrong    error
 }
 
@@ -101,8 +102,11 @@ func (s *modelServer) extended(t byte, fields []string) {
 			return
 		}
 		s.bound = text
-		if text == scopeSQL {
+		switch text {
+		case scopeSQL:
 			s.bound += bindParameter(fields)
+		case fenceSQL:
+			s.bound = fenceBefore + bindParameter(fields) + fenceBehind
 		}
 		s.answer('2', mine(text), "")
 	case 'D':
@@ -151,8 +155,15 @@ func (s *modelServer) execute(text string, client bool, at, shift int) bool {
 	case ends:
 		s.status, s.path = txIdle, ""
 	case !client:
-		s.path = text[strings.IndexByte(text, '"'):]
-		s.path = s.path[:strings.IndexByte(s.path[1:], '"')+2]
+		path, fence := strings.CutPrefix(text, fenceBefore)
+		if fence {
+			s.fences++
+			path = strings.TrimSuffix(path, fenceBehind)
+		}
+		if s.path = ""; strings.Contains(path, `"`) {
+			s.path = path[strings.IndexByte(path, '"'):]
+			s.path = s.path[:strings.IndexByte(s.path[1:], '"')+2]
+		}
 	default:
 		s.ran = append(s.ran, s.path+text)
 	}

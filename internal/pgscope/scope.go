@@ -36,8 +36,11 @@ func newPath(visible []string) path {
 
 // append adds the search path of schema to b. A name that nobody may have
 // (see tenant.ParseSchema; public is for shared scopes) cannot get here
-// unquoted.
+// unquoted. No schema is the path at rest.
 func (p path) append(b []byte, schema string) []byte {
+	if schema == "" {
+		return b
+	}
 	b = append(b, tenant.QuoteIdent(schema)...)
 	return append(b, p.suffix...)
 }

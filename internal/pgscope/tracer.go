@@ -20,12 +20,12 @@ func (t tracer) start(ctx context.Context, conn *pgx.Conn, texts ...string) {
 	if err == nil {
 		err = w.check(s.Owner)
 	}
-	if err == nil && w.suspicious(s.Owner) {
-		err = errTemporary
+	if err == nil && w.holds(s.Owner) {
+		err = errHolds
 	}
 	for _, text := range texts {
 		if err == nil {
-			_, err = inspect(w, s.Owner, text)
+			_, err = inspect(w, text)
 		}
 	}
 	if err != nil {

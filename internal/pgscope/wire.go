@@ -38,7 +38,8 @@ type answer struct {
 	lead   int    // CloseCompletes of the client that come before skip
 	skip   string // types of the messages to drop, in their order
 	shift  int    // bytes that stand before the client's text in a simple query
-	parses bool   // skip begins with the scope statement's ParseComplete
+	parses *bool  // set when the first ParseComplete of skip comes
+	fenced bool   // skip ends with the fence's
 }
 
 // wire is the net.Conn that pgx speaks to.
@@ -56,12 +57,16 @@ type wire struct {
 	traced     int   // depth of pgx calls that the tracer armed
 	status     byte
 	owner      string // whose transaction is open
+	served     bool   // a statement was sent, the last one for
+	last       string // this owner
+	unfenced   bool   // a fence did not get that far
+	unclean    bool   // the fence found something of another owner's
 	held       string // text of a BEGIN that was not sent yet
-	suspect    bool   // the session may have something that maker made
-	maker      string
+	suspect    bool   // the last owner may have made something in the session
 	dirty      bool // the open transaction's path may have been changed
 	tainted    bool // the session may have been changed
 	prepared   bool // the server knows the scope statement
+	prepFence  bool // and the fence
 	pending    []answer
 	local      []byte // answers made here, not read by pgx yet
 	reading    bool   // Read waits for the server

@@ -11,15 +11,36 @@ func (s *scanner) call() {
 	var buf [maxWord]byte
 	name := s.spelling(&buf, s.last)
 	s.sessionCall(name)
-	switch {
-	case s.facts&impure != 0:
-	case qualified:
-		if !s.inCatalog() || !known(name) {
-			s.facts |= impure
-		}
-	case !known(name) && !s.notCalled():
-		s.facts |= impure
+	if s.facts&impure != 0 && !s.stmt.mayCall() {
+		return
 	}
+	if !qualified && s.notCalled() || known(name) && (!qualified || s.inCatalog()) {
+		return
+	}
+	s.facts |= impure
+	if !runsNoCode(name) {
+		s.facts |= calls
+	}
+}
+
+// runsNoCode lists PostgreSQL's own functions that are called often, not read only,
+// and run nobody's code.
+func runsNoCode(name []byte) bool {
+	switch n := string(name); n {
+	case "nextval", "currval", "lastval", "setval", "random", "gen_random_uuid", "clock_timestamp", "current_setting", "set_config":
+		return true
+	default:
+		return strings.HasPrefix(n, "pg_")
+	}
+}
+
+// mayCall reports whether the statement is one whose calls CallsUnknown tells.
+func (st *statement) mayCall() bool {
+	switch st.command {
+	case wSelect, wValues, wTable, wWith, wUpdate, wDelete, wInspect:
+		return true
+	}
+	return false
 }
 
 // spelling returns the name that t stands for, or nothing if it is too long to

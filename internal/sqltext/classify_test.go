@@ -140,35 +140,35 @@ var escapes = map[string]string{
 	`SET NAMES 'utf-8'`:                                                                      "",
 	`SHOW search_path`:                                                                       "",
 	`SELECT current_setting('search_path')`:                                                  "",
-	`CREATE FUNCTION f() RETURNS int LANGUAGE sql SET search_path = x AS $$ select 1 $$`: "",
-	`ALTER FUNCTION f() SET search_path = x`:                                             "",
-	`ALTER ROLE r SET search_path = x`:                                                   "",
-	`ALTER DATABASE d SET search_path = x`:                                               "",
-	`SELECT 'SET search_path = x'`:                                                       "",
-	`SELECT 1 -- ; SET search_path = x`:                                                  "",
-	`SELECT 1 /* ; SET search_path = x */`:                                               "",
-	`SELECT $a$; SET search_path = x; $a$`:                                               "",
-	"SELECT E'x'\n'\\'; SET search_path = x; --'":                                        "",
-	`SELECT "; SET search_path = x; "`:                                                   "",
-	`UPDATE t SET search_path = 'x', role = 'y', schema = 'z'`:                           "",
-	`INSERT INTO t (search_path, role) VALUES ('search_path', 'role')`:                   "",
-	`SELECT search_path, role, schema FROM t`:                                            "",
-	`SET LOCAL work_mem = '1MB'`:                                                         "",
-	`SET TRANSACTION ISOLATION LEVEL SERIALIZABLE`:                                       "",
-	`SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY`:                               "",
-	`SET CONSTRAINTS ALL DEFERRED`:                                                       "",
-	`SET TIME ZONE 'UTC'`:                                                                "",
-	`RESET work_mem`:                                                                     "",
-	`DISCARD PLANS`:                                                                      "",
-	`DISCARD TEMP`:                                                                       "",
-	`DISCARD SEQUENCES`:                                                                  "",
-	`SELECT set_config('app.user', $1, true)`:                                            "",
-	`SELECT set_config('statement_timeout', '1s', true)`:                                 "",
-	`SELECT * FROM pg_settings`:                                                          "",
-	`CREATE SCHEMA x`:                                                                    "",
-	`CREATE ROLE r`:                                                                      "",
-	`UPDATE "users" SET "role" = $1 WHERE "id" = $2`:                                     "",
-	`SELECT U&'\0061', U&"plain" FROM t`:                                                 "",
+	`CREATE FUNCTION f() RETURNS int LANGUAGE sql SET search_path = x AS $$ select 1 $$`:     "",
+	`ALTER FUNCTION f() SET search_path = x`:                                                 "",
+	`ALTER ROLE r SET search_path = x`:                                                       "",
+	`ALTER DATABASE d SET search_path = x`:                                                   "",
+	`SELECT 'SET search_path = x'`:                                                           "",
+	`SELECT 1 -- ; SET search_path = x`:                                                      "",
+	`SELECT 1 /* ; SET search_path = x */`:                                                   "",
+	`SELECT $a$; SET search_path = x; $a$`:                                                   "",
+	"SELECT E'x'\n'\\'; SET search_path = x; --'":                                            "",
+	`SELECT "; SET search_path = x; "`:                                                       "",
+	`UPDATE t SET search_path = 'x', role = 'y', schema = 'z'`:                               "",
+	`INSERT INTO t (search_path, role) VALUES ('search_path', 'role')`:                       "",
+	`SELECT search_path, role, schema FROM t`:                                                "",
+	`SET LOCAL work_mem = '1MB'`:                                                             "",
+	`SET TRANSACTION ISOLATION LEVEL SERIALIZABLE`:                                           "",
+	`SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY`:                                   "",
+	`SET CONSTRAINTS ALL DEFERRED`:                                                           "",
+	`SET TIME ZONE 'UTC'`:                                                                    "",
+	`RESET work_mem`:                                                                         "",
+	`DISCARD PLANS`:                                                                          "",
+	`DISCARD TEMP`:                                                                           "",
+	`DISCARD SEQUENCES`:                                                                      "",
+	`SELECT set_config('app.user', $1, true)`:                                                "",
+	`SELECT set_config('statement_timeout', '1s', true)`:                                     "",
+	`SELECT * FROM pg_settings`:                                                              "",
+	`CREATE SCHEMA x`:                                                                        "",
+	`CREATE ROLE r`:                                                                          "",
+	`UPDATE "users" SET "role" = $1 WHERE "id" = $2`:                                         "",
+	`SELECT U&'\0061', U&"plain" FROM t`:                                                     "",
 }
 
 func TestEscape(t *testing.T) {
@@ -306,6 +306,35 @@ func TestCommand(t *testing.T) {
 		}
 		if f.Command() != want.kind || marks != want.marks {
 			t.Errorf("%s: got %v %q", text, f.Command(), marks)
+		}
+	}
+}
+
+func TestBeforeSnapshot(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"set transaction isolation level serializable": true, "/* x */ lock table t": true, "savepoint s": true, "": false,
+		"lock table t; select 1": true, "what is this": true, "select 1": false, "select 1; lock table t": false, "insert into t values (1)": false,
+		"with x as (select 1) select * from x": false, "create table t (a int)": false, "do $$ begin end $$": false,
+	} {
+		if got := Classify(text).BeforeSnapshot(); got != want {
+			t.Errorf("%s: got %v", text, got)
+		}
+	}
+}
+
+func TestCallsUnknown(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"select report()": true, "select count(*), report() from t for update": true, `select "report"()`: true, "select app.report(1)": true,
+		"update t set a = report()": true, "delete from t where report(a)": true, "with x as (select report()) select 1": true,
+		"explain analyze select report()": true, "select app.lower('X')": true,
+		"select 1": false, "select count(*) from t": false, "select nextval('s')": false, "select pg_catalog.lower('X')": false,
+		"select * from t as x (a, b) for update": false, "select pg_advisory_xact_lock(1)": false, `insert into "t" ("a") values (1)`: false,
+		"update t set a = lower(b) where c in (1, 2)": false, "select 'report()'": false,
+	} {
+		if got := Classify(text).CallsUnknown(); got != want {
+			t.Errorf("%s: got %v", text, got)
 		}
 	}
 }

@@ -10,6 +10,8 @@ const (
 	alone                     // NeedsNoTransaction
 	begins                    // BeginsTransaction
 	ends                      // EndsTransaction
+	early                   // BeforeSnapshot
+	calls                   // CallsUnknown
 
 	kindShift   = 8  // Kind, 3 bits
 	escapeShift = 12 // index into reasons, 4 bits
@@ -95,6 +97,17 @@ func (f Facts) SessionState() bool { return f&session != 0 }
 // Command returns the kind of the text; of several statements, that of most
 // weight.
 func (f Facts) Command() Kind { return Kind(f >> kindShift & kindMask) }
+
+// BeforeSnapshot reports whether the text's first command is one that PostgreSQL
+// runs without a snapshot (SET, LOCK, SAVEPOINT, ...), or an unknown one: where a
+// query goes ahead of it, SET TRANSACTION fails, and what a repeatable read sees
+// is from before the lock.
+func (f Facts) BeforeSnapshot() bool { return f&early != 0 }
+
+// CallsUnknown reports whether a query, an UPDATE or a DELETE calls a function
+// that is not PostgreSQL's own, so that nobody knows what it does. INSERT's
+// columns look like a call and are not looked at.
+func (f Facts) CallsUnknown() bool { return f&calls != 0 }
 
 // BeginsTransaction reports whether the text begins a transaction (BEGIN, START
 // TRANSACTION).

@@ -31,7 +31,11 @@ func (s *scanner) begin(w word) {
 		s.sawUpdate()
 	}
 	s.facts |= impure
-	s.facts.raise(kindOf(w))
+	kind := kindOf(w)
+	s.facts.raise(kind)
+	if s.statements == 1 && kind <= Control {
+		s.facts |= early
+	}
 	switch w {
 	case wVacuum:
 		s.facts |= alone
