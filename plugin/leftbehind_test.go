@@ -1,6 +1,8 @@
 package tenantplugin_test
 
 import (
+	"database/sql"
+	"errors"
 	"strings"
 	"testing"
 
@@ -135,4 +137,73 @@ func TestAPinnedConnectionThatOneTenantChangedIsItsAlone(t *testing.T) {
 		}
 	}
 	sees(t, w.as(t, "b"), "b")
+}
+
+// The same over a pool that somebody else opened.
+func TestNobodyMeetsWhatIsLeftBehindInAForeignPool(t *testing.T) {
+	t.Parallel()
+	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
+		for name, c := range leftBehind {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w := newForeignPool(t, s)
+				if c.setup != "" {
+					ok(t, w.as(t, "a").Exec(c.setup).Error)
+				}
+				for _, db := range []*gorm.DB{w.as(t, "b"), w.db.WithContext(tenant.Shared(t.Context()))} {
+					ok(t, w.as(t, "a").Exec(c.leave).Error)
+					if err := db.Exec(c.probe).Error; !errors.Is(err, tenant.ErrForbidden) {
+						missing(t, err)
+					}
+				}
+				sees(t, w.as(t, "b"), "b")
+				err := w.as(t, "b").Transaction(func(tx *gorm.DB) error {
+					if err := tx.Exec("commit").Error; !errors.Is(err, tenant.ErrForbidden) {
+						t.Errorf("a raw COMMIT: %v", err)
+					}
+					sees(t, tx, "b")
+					return nil
+				})
+				ok(t, err)
+			})
+		}
+	})
+}
+
+func TestForeignPoolsGetNoChangedSessionBack(t *testing.T) {
+	t.Parallel()
+	w := newForeignPool(t, pgtest.Any(t))
+	for _, c := range [][2]string{
+		{"create temp table loot as select name from users", "select name from loot"},
+		{"select set_config('app.secret', (select name from users limit 1), false)", "select current_setting('app.secret')"},
+		{"declare c cursor with hold for select name from users", "fetch all from c"},
+	} {
+		ok(t, w.as(t, "a").Exec(c[0]).Error)
+		if err := w.as(t, "b").Exec(c[1]).Error; err == nil {
+			t.Errorf("%s: b's %s did not fail", c[0], c[1])
+		}
+		err := w.as(t, "a").Connection(func(a *gorm.DB) error {
+			ok(t, a.Exec(c[0]).Error)
+			if err := a.WithContext(tenant.NewContext(t.Context(), "b")).Exec(c[1]).Error; err == nil {
+				t.Errorf("%s: b's %s on the same connection did not fail", c[0], c[1])
+			}
+			return nil
+		})
+		ok(t, err)
+	}
+}
+
+// newForeignPool is a world over one connection that the application opened.
+func newForeignPool(t *testing.T, s *pgtest.Server) *world {
+	t.Helper()
+	var pool *sql.DB
+	w := newWorldWith(t, s, &gorm.Config{}, func(c *postgres.Config) {
+		var err error
+		pool, err = sql.Open("pgx", c.DSN)
+		ok(t, err)
+		pool.SetMaxOpenConns(1)
+		c.Conn = pool
+	})
+	t.Cleanup(func() { ok(t, pool.Close()) })
+	return w
 }

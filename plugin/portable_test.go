@@ -20,7 +20,7 @@ import (
 // statement, as a driver sees it.
 
 const (
-	scopeText  = "select set_config('search_path', $1, true)"
+	scopeText  = `select pg_catalog.set_config('search_path', case when pg_catalog.pg_my_temp_schema() operator(pg_catalog.=) 0 then $1 else '"' end, true)`
 	firstText  = `SELECT * FROM "users" WHERE "users"."id" = $1 ORDER BY "users"."id" LIMIT $2`
 	insertText = `INSERT INTO "users" ("name") VALUES ($1) RETURNING "id"`
 	pathOfA    = `"tenant_a", pg_temp`
@@ -210,6 +210,7 @@ var portableRefused = map[string]portableCase{
 	"no tenant, create": {nothing, func(db *gorm.DB) error { return tenantless(db).Create(&User{}).Error }, tenant.ErrNone},
 	"no tenant, begin":  {nothing, func(db *gorm.DB) error { return tenantless(db).Begin().Error }, tenant.ErrNone},
 	"the path":          {nothing, func(db *gorm.DB) error { return db.Exec("set search_path = tenant_b").Error }, tenant.ErrForbidden},
+	"a raw commit":      {nothing, func(db *gorm.DB) error { return db.Exec("commit; insert into users (name) values ('x')").Error }, tenant.ErrForbidden},
 	"a foreign table":   {nothing, func(db *gorm.DB) error { return db.Table("tenant_b.users").Find(&[]User{}).Error }, tenant.ErrForbidden},
 	"the path, in a row": {nothing, func(db *gorm.DB) error {
 		return db.Raw("select set_config('search_path', 'tenant_b', false)").Row().Err()

@@ -36,6 +36,8 @@ func (c *Conn) Release() {
 	switch {
 	case !c.IsValid():
 		c.pool.destroy(c, retiredBroken)
+	case c.pool.lender:
+		c.pool.destroy(c, retiredLent)
 	case time.Since(c.created) > c.pool.cfg.MaxAge:
 		c.pool.destroy(c, retiredAge)
 	case len(c.tenants) > c.pool.cfg.MaxTenants:

@@ -32,6 +32,14 @@ type Session interface {
 	InTx() bool
 }
 
+// Lender is a Connector whose connections another pool keeps: they go back there
+// as soon as they are released. What idled here would be missing there, and two
+// pools of one Lender could wait for each other.
+type Lender interface {
+	driver.Connector
+	Lends()
+}
+
 // Config describes a pool.
 type Config struct {
 	// Shard and Node name the pool in errors and statistics. A node is
@@ -50,7 +58,8 @@ type Config struct {
 
 // Pool is the pool of one node.
 type Pool struct {
-	cfg Config
+	cfg    Config
+	lender bool // cfg.Connector is a Lender
 
 	// mu guards what follows. It is not held while connecting, closing or
 	// waiting. A waiter is woken with a connection, or with nil, which passes
@@ -75,7 +84,8 @@ func New(cfg Config) *Pool {
 	if cfg.MaxTenants <= 0 {
 		cfg.MaxTenants = DefaultMaxTenants
 	}
-	return &Pool{cfg: cfg, drained: make(chan struct{})}
+	_, lender := cfg.Connector.(Lender)
+	return &Pool{cfg: cfg, lender: lender, drained: make(chan struct{})}
 }
 
 // Shard returns the name of the pool's shard.

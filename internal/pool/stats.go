@@ -11,6 +11,7 @@ const (
 	retiredBroken                // closed by the server, or its session was changed
 	retiredTrimmed               // the application's own pool settings
 	retiredClosed                // the pool was closed
+	retiredLent                  // given back to the pool that it came from
 	reasons
 )
 
@@ -33,7 +34,7 @@ type Stats struct {
 	Canceled    int64         // callers that gave up waiting
 	WaitTime    time.Duration // time spent waiting, all callers
 	// Why connections were closed.
-	RetiredAge, RetiredTenants, RetiredBroken, RetiredTrimmed, RetiredClosed int64
+	RetiredAge, RetiredTenants, RetiredBroken, RetiredTrimmed, RetiredClosed, RetiredLent int64
 }
 
 // InUse returns how many connections are in somebody's hands.
@@ -50,6 +51,6 @@ func (p *Pool) Stats() Stats {
 		Opened: p.stats.opened, Failed: p.stats.failed,
 		Waits: p.stats.waits, Canceled: p.stats.canceled, WaitTime: p.stats.waited,
 		RetiredAge: r[retiredAge], RetiredTenants: r[retiredTenants], RetiredBroken: r[retiredBroken],
-		RetiredTrimmed: r[retiredTrimmed], RetiredClosed: r[retiredClosed],
+		RetiredTrimmed: r[retiredTrimmed], RetiredClosed: r[retiredClosed], RetiredLent: r[retiredLent],
 	}
 }

@@ -16,7 +16,17 @@ import (
 // ScopeSQL sets the path of the current transaction.
 const ScopeSQL = "select set_config('search_path', $1, true)"
 
-var errNoTransaction = errors.New("this command cannot run in a transaction, and this connection pool can scope it in no other way: open GORM with postgres.Open")
+// FenceSQL does so for the first statement on a borrowed connection, and the
+// first of another owner. It fails if the session has a temporary schema, in which
+// the path would end.
+const FenceSQL = "select pg_catalog.set_config('search_path', case when " +
+	"pg_catalog.pg_my_temp_schema() operator(pg_catalog.=) 0 then $1 else '\"' end, true)"
+
+var (
+	errNoTransaction = errors.New("this command cannot run in a transaction, and this connection pool can scope it in no other way: open GORM with postgres.Open")
+	errEnds          = fmt.Errorf("%w: it ends the transaction, and with it the tenant's scope: use GORM's Commit, Rollback or Transaction", tenant.ErrForbidden)
+	errHolds         = errors.New("another tenant changed this connection's session: use a connection of its own for each tenant")
+)
 
 // Connector makes sessions over a foreign pool.
 type Connector struct {
@@ -44,6 +54,9 @@ func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return &session{c: c, conn: sc}, nil
 }
 
+// Lends implements pool.Lender.
+func (c *Connector) Lends() {}
+
 // Driver returns the foreign pool's driver.
 func (c *Connector) Driver() driver.Driver { return c.db.Driver() }
 
@@ -52,7 +65,8 @@ type session struct {
 	c       *Connector
 	conn    *sql.Conn
 	tx      *sql.Tx // the user's transaction
-	owner   string
+	served  bool    // a statement was sent, the last one for
+	owner   string  // this owner, whose the transaction is
 	tainted bool
 	dead    bool
 }
@@ -74,8 +88,13 @@ func (s *session) admit(ctx context.Context, text string) (pgscope.Scope, error)
 	if why := facts.Escape(); why != "" {
 		return scope, fmt.Errorf("%w: %s", tenant.ErrForbidden, why)
 	}
-	if facts.NeedsNoTransaction() {
+	switch {
+	case facts.NeedsNoTransaction():
 		return scope, errNoTransaction
+	case facts.EndsTransaction():
+		return scope, errEnds
+	case s.tainted && s.served && s.owner != scope.Owner:
+		return scope, errHolds
 	}
 	s.tainted = s.tainted || facts.SessionState()
 	return scope, nil
@@ -91,10 +110,26 @@ func (s *session) begin(ctx context.Context, scope pgscope.Scope, opts *sql.TxOp
 	if scope.Schema != "" {
 		path = tenant.QuoteIdent(scope.Schema) + s.c.suffix
 	}
-	if _, err := tx.ExecContext(ctx, ScopeSQL, path); err != nil {
+	text := ScopeSQL
+	if !s.served || s.owner != scope.Owner {
+		text = FenceSQL
+	}
+	if _, err := tx.ExecContext(ctx, text, path); err != nil {
+		s.dead, s.tainted = true, true
+		if text == FenceSQL && isUnclean(err) {
+			return nil, errors.Join(driver.ErrBadConn, tx.Rollback()) // try another: nothing was executed
+		}
 		return nil, errors.Join(err, tx.Rollback())
 	}
+	s.served, s.owner = true, scope.Owner
 	return tx, nil
+}
+
+// isUnclean reports whether err is the fence's (invalid_parameter_value), where
+// the driver tells.
+func isUnclean(err error) bool {
+	var state interface{ SQLState() string }
+	return errors.As(err, &state) && state.SQLState() == "22023"
 }
 
 func (s *session) ExecContext(ctx context.Context, text string, named []driver.NamedValue) (driver.Result, error) {
@@ -163,7 +198,7 @@ func (s *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 	if err != nil {
 		return nil, err
 	}
-	s.tx, s.owner = tx, scope.Owner
+	s.tx = tx
 	return &ending{s}, nil
 }
 
@@ -175,7 +210,7 @@ func (e *ending) Rollback() error { return e.finish((*sql.Tx).Rollback) }
 
 func (e *ending) finish(end func(*sql.Tx) error) error {
 	tx := e.s.tx
-	e.s.tx, e.s.owner = nil, ""
+	e.s.tx = nil
 	return end(tx)
 }
 
@@ -183,7 +218,7 @@ func (s *session) Prepare(string) (driver.Stmt, error) { return nil, tenant.ErrN
 func (s *session) Begin() (driver.Tx, error)           { return nil, tenant.ErrNone }
 func (s *session) Ping(ctx context.Context) error      { return s.conn.PingContext(ctx) }
 func (s *session) InTx() bool                          { return s.tx != nil }
-func (s *session) IsValid() bool                       { return !s.dead && s.tx == nil }
+func (s *session) IsValid() bool                       { return !s.dead && !s.tainted && s.tx == nil }
 
 func (s *session) ResetSession(context.Context) error {
 	if !s.IsValid() {
