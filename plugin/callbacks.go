@@ -5,9 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"regexp"
-	"slices"
-	"strings"
 
 	"gorm.io/gorm"
 
@@ -18,6 +15,7 @@ import (
 const (
 	startCallback = "gormtenancy:start"
 	endCallback   = "gormtenancy:end"
+	stillCallback = "gormtenancy:still"
 	usingClause   = "gorm:db_resolver:using"
 	readSetting   = "gorm:db_resolver:read"
 	writeSetting  = "gorm:db_resolver:write"
@@ -46,6 +44,9 @@ func (p *Plugin) register(db *gorm.DB) error {
 		cb.Delete().Before("*").Replace(resolverName, p.choose(cb.Delete().Get(resolverName), early)),
 		cb.Raw().Before("*").Replace(resolverName, p.choose(cb.Raw().Get(resolverName), early)),
 		cb.Row().Before("*").Replace(resolverName, p.choose(cb.Row().Get(resolverName), below)),
+		cb.Create().After("gorm:before_create").Before("gorm:create").Register(stillCallback, still),
+		cb.Update().After("gorm:before_update").Before("gorm:update").Register(stillCallback, still),
+		cb.Delete().After("gorm:before_delete").Before("gorm:delete").Register(stillCallback, still),
 	)
 	if err == nil && p.opts.observer != nil {
 		err = p.observe(db)
@@ -90,10 +91,8 @@ func (p *Plugin) choose(next func(*gorm.DB), when admission) func(*gorm.DB) {
 			p.prefer(db, next)
 			return
 		}
-		if err := p.refused(st); err != nil && !db.DryRun {
-			if refuse(db, err, when); when != below {
-				return
-			}
+		if err := p.refused(st); err != nil && p.fail(db, err, when) {
+			return
 		}
 		switch st.ConnPool.(type) {
 		case gorm.TxCommitter:
@@ -105,8 +104,31 @@ func (p *Plugin) choose(next func(*gorm.DB), when admission) func(*gorm.DB) {
 		if when == early && !p.admit(db, when) {
 			return
 		}
+		if when == early && db.SkipDefaultTransaction {
+			st.Settings.Store(stillCallback, whose(st.Context))
+		}
 		p.pick(db, next)
 	}
+}
+
+// still refuses a statement whose hook has changed the tenant. A transaction
+// would refuse it; where there is none, this is what notices.
+func still(db *gorm.DB) {
+	before, ok := db.Statement.Settings.Load(stillCallback)
+	if ok && before != whose(db.Statement.Context) {
+		db.AddError(fmt.Errorf("%w: a hook changed the context", tenant.ErrMismatch))
+	}
+}
+
+// owner is who a context says that a statement is for.
+type owner struct {
+	id     tenant.ID
+	shared bool
+}
+
+func whose(ctx context.Context) owner {
+	id, _ := tenant.FromContext(ctx) // who has none is refused elsewhere
+	return owner{id, tenant.IsShared(ctx)}
 }
 
 // prefer is for dbresolver's clauses, which call the query's callback while
@@ -160,56 +182,6 @@ func oneStore(db *gorm.DB) {
 	db.Statement.ConnPool = &gorm.PreparedStmtDB{ConnPool: chosen.ConnPool, Mux: own.Mux, Stmts: own.Stmts}
 }
 
-// refused returns an error for what would ignore the tenant in the context.
-func (p *Plugin) refused(st *gorm.Statement) error {
-	if _, ok := st.Clauses[usingClause]; ok {
-		return errUse
-	}
-	if st.TableExpr == nil && !strings.Contains(st.Table, ".") {
-		return nil
-	}
-	name := st.Table
-	if st.TableExpr != nil {
-		name = st.TableExpr.SQL
-	}
-	return p.checkName(name)
-}
-
-// checkName refuses a table name with a schema that is not shared on purpose.
-func (p *Plugin) checkName(name string) error {
-	if m := qualified.FindStringSubmatch(name); m != nil && !p.mayName(m[1]+m[2]) {
-		return fmt.Errorf("%w: table %q names a schema; the tenant's comes from the context, shared ones are named with WithSearchPath",
-			tenant.ErrForbidden, shown(name))
-	}
-	return nil
-}
-
-// maxShown is how much of a refused table name an error repeats.
-const maxShown = 100
-
-// shown returns a table name without the quotes that GORM put round its parts,
-// bounded.
-func shown(name string) string {
-	name = strings.ReplaceAll(name, `"`, "")
-	if len(name) > maxShown {
-		return strings.ToValidUTF8(name[:maxShown], "") + "..."
-	}
-	return name
-}
-
-// qualified matches a table name with a schema, in quotes or not.
-var qualified = regexp.MustCompile(`^\s*(?:"([^"]+)"|([\pL_][\pL\pN_$]*))\s*\.\s*["\pL_]`)
-
-// mayName reports whether SQL may name a schema: PostgreSQL's own and those
-// that are shared on purpose.
-func (p *Plugin) mayName(schema string) bool {
-	switch schema {
-	case "pg_catalog", "information_schema", p.opts.sharedSchema:
-		return true
-	}
-	return slices.Contains(p.opts.searchPath, schema)
-}
-
 // admit reports whether a statement may run, and refuses it if not. One that is
 // only built needs no tenant.
 func (p *Plugin) admit(db *gorm.DB, when admission) bool {
@@ -221,6 +193,20 @@ func (p *Plugin) admit(db *gorm.DB, when admission) bool {
 		refuse(db, err, when)
 	}
 	return err == nil
+}
+
+// fail fails a statement that names what it may not, and reports whether that is
+// all there is to do. One that is only built may become a part of another, which
+// would not hear of an error: it fails in the server.
+func (p *Plugin) fail(db *gorm.DB, err error, when admission) bool {
+	switch {
+	case !db.DryRun:
+		refuse(db, err, when)
+		return when != below
+	case when == pooled:
+		db.Statement.SQL.WriteString("SELECT " + tenant.QuoteIdent(err.Error()))
+	}
+	return false
 }
 
 // refuse fails a statement.

@@ -1,14 +1,17 @@
 package tenantplugin_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
+	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/plugin/dbresolver"
 
+	"github.com/gormtenancy/gormtenancy/internal/pgtest"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -81,6 +84,32 @@ func hookChangesTenant(t *testing.T, w *world) {
 	if err := w.as(t, "b").Model(&User{}).Where("name = 'stray'").Count(&n).Error; err != nil || n != 0 {
 		t.Errorf("%d rows, %v", n, err)
 	}
+}
+
+// Without a transaction there is none that would refuse it.
+func TestHooksThatChangeTheTenantWithoutATransaction(t *testing.T) {
+	t.Parallel()
+	w := newWorldWith(t, pgtest.Any(t), &gorm.Config{SkipDefaultTransaction: true}, func(*postgres.Config) {})
+	to := func(ctx func(*gorm.DB) context.Context) func(*gorm.DB) error {
+		return func(tx *gorm.DB) error {
+			tx.Statement.Context = ctx(tx)
+			return nil
+		}
+	}
+	for name, change := range map[string]func(*gorm.DB) error{
+		"another": to(func(*gorm.DB) context.Context { return tenant.NewContext(t.Context(), "b") }),
+		"none":    to(func(*gorm.DB) context.Context { return context.Background() }),
+		"shared":  to(func(tx *gorm.DB) context.Context { return tenant.Shared(tx.Statement.Context) }),
+	} {
+		if err := w.as(t, "a").Create(plainHook("stray", change)).Error; !errors.Is(err, tenant.ErrMismatch) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := w.count(t, "a", "users where name = 'stray'") + w.count(t, "b", "users where name = 'stray'"); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+	same := to(func(tx *gorm.DB) context.Context { return context.WithValue(tx.Statement.Context, errRegret, 1) })
+	ok(t, w.as(t, "a").Create(plainHook("home", same)).Error)
 }
 
 func preloadThroughRoot(t *testing.T, w *world) {
