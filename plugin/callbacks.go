@@ -83,7 +83,8 @@ const (
 )
 
 // choose wraps dbresolver's choice of a pool. Inside a transaction the
-// connection has to see each attempt, so nothing is refused here.
+// connection has to see each attempt of another tenant, which costs the
+// transaction: only what is named is refused here.
 func (p *Plugin) choose(next func(*gorm.DB), when admission) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		st := db.Statement

@@ -10,6 +10,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/gormtenancy/gormtenancy/internal/pgtest"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -245,4 +246,27 @@ func cancelled(t *testing.T, w *world) {
 	if interrupted == 0 {
 		t.Error("no statement was cancelled")
 	}
+}
+
+// A transaction on a pinned connection outlives what else is tried on that.
+func TestATransactionOfAPinnedConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pgtest.Any(t))
+	handle, err := w.db.DB()
+	ok(t, err)
+	c, err := handle.Conn(t.Context())
+	ok(t, err)
+	defer c.Close()
+	a, elsewhere := tenant.NewContext(t.Context(), "a"), tenant.NewContext(t.Context(), "c")
+	tx, err := c.BeginTx(a, nil)
+	ok(t, err)
+	if second, err := c.BeginTx(elsewhere, nil); err == nil {
+		t.Error("a second transaction began", second.Rollback())
+	}
+	ok(t, c.PingContext(elsewhere))
+	if _, err := tx.ExecContext(a, "update users set name = 'changed'"); err != nil {
+		t.Fatal(err)
+	}
+	ok(t, tx.Rollback())
+	sees(t, w.as(t, "a"), "a")
 }

@@ -128,7 +128,8 @@ func (p *Plugin) second(db *gorm.DB) error {
 	return err
 }
 
-// install puts the layers in place. What it began is undone if it fails.
+// install puts the layers in place. If it fails, what it opened is closed; GORM
+// cannot take callbacks back, so db is to be opened anew.
 func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 	// There is no caller's context: gorm.Plugin has none.
 	ctx := context.Background()

@@ -33,6 +33,9 @@ var (
 	_ driver.NamedValueChecker  = (*conn)(nil)
 )
 
+// errInTx refuses a second transaction beside the open one.
+var errInTx = errors.New("resolver: a transaction is open on this connection: end it first, or use it")
+
 // attempts bounds how many connections a statement tries that turn out to be
 // dead before anything was sent.
 const attempts = 3
@@ -62,6 +65,10 @@ func run[T any](ctx context.Context, c *conn, text string, do func(*pool.Conn) (
 		read = call.read
 	}
 	if c.inTx {
+		if c.held == nil {
+			var none T
+			return none, tenant.ErrTxEnded
+		}
 		c.report(ctx)
 		return do(c.held)
 	}
@@ -72,7 +79,7 @@ func run[T any](ctx context.Context, c *conn, text string, do func(*pool.Conn) (
 	}
 	res, err := place(ctx, c, &w, read, do)
 	if !sqltext.Of(text).ReadOnly() && (c.held == nil || c.held.Pool() == w.shard.primary) {
-		w.shard.wrote(w.owner)
+		c.r.wrote(w)
 		c.wrote = w
 	}
 	return res, err
@@ -97,7 +104,7 @@ func place[T any](ctx context.Context, c *conn, w *where, read bool, do func(*po
 		switch {
 		case err == nil:
 			if written {
-				w.shard.wrote(w.owner)
+				c.r.wrote(*w)
 			}
 			return res, nil
 		case from != nil && ctx.Err() == nil && replicaFault(err):
@@ -187,6 +194,9 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if call != nil && call.fail != nil {
 		return nil, call.fail
 	}
+	if c.inTx {
+		return nil, errInTx
+	}
 	w, err := c.r.locate(ctx)
 	if err != nil {
 		return nil, err
@@ -214,7 +224,7 @@ func (t *tx) Commit() error {
 	t.c.inTx = false
 	err := t.inner.Commit()
 	if !t.readOnly {
-		t.w.shard.wrote(t.w.owner)
+		t.c.r.wrote(t.w)
 	}
 	return err
 }
@@ -226,6 +236,12 @@ func (t *tx) Rollback() error {
 
 // Ping pings the shard of ctx's tenant, without one the home shard.
 func (c *conn) Ping(ctx context.Context) error {
+	if c.inTx {
+		if c.held == nil {
+			return tenant.ErrTxEnded
+		}
+		return c.held.Ping(ctx)
+	}
 	w, err := c.r.locate(ctx)
 	if err != nil {
 		return err
@@ -249,7 +265,7 @@ func (c *conn) IsValid() bool {
 	c.release()
 	c.inTx = false
 	if c.wrote.shard != nil {
-		c.wrote.shard.wrote(c.wrote.owner)
+		c.r.wrote(c.wrote)
 		c.wrote = where{}
 	}
 	return true
@@ -258,6 +274,7 @@ func (c *conn) IsValid() bool {
 // Close implements driver.Conn.
 func (c *conn) Close() error {
 	c.release()
-	c.r.retire(c.created)
+	c.r.virtual.Add(-1)
+	go c.r.retire(c.created) // the handle may hold its lock, which retire needs
 	return nil
 }

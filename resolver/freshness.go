@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sort"
 	"sync"
 	"time"
 
@@ -16,11 +17,15 @@ import (
 // The pace of sampling: while a write waits to arrive on the replicas, and
 // otherwise.
 const (
-	busyPace  = 10 * time.Millisecond
+	busyPace  = 10 * time.Millisecond // doubled while nothing is written, up to
+	slowPace  = 250 * time.Millisecond
 	idlePace  = time.Second
-	keepFor   = time.Second // how long a sample of the primary is of use
 	askWithin = 2 * time.Second
+	patience  = 50 * time.Millisecond // with one replica, before the others are asked again
 )
+
+// maxSamples bounds what is remembered of the primary.
+const maxSamples = 4096
 
 const (
 	primaryLSN = "select (pg_catalog.pg_current_wal_flush_lsn() - '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8"
@@ -38,11 +43,12 @@ type freshness struct {
 	log    *slog.Logger
 	group  service.Group
 	poke   chan struct{} // a write happened
+	asked  sync.WaitGroup
 
 	mu      sync.Mutex
 	writes  map[string]int64 // owner -> when its last write returned
 	newest  int64            // the newest of writes
-	samples []sample         // of the loop alone
+	samples []sample         // of the primary, in the order of time
 }
 
 type sample struct{ at, lsn int64 }
@@ -76,8 +82,10 @@ func (f *freshness) wrote(owner string) {
 }
 
 func (f *freshness) loop(ctx context.Context) {
+	defer f.asked.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	pace, newest := busyPace, int64(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -85,15 +93,18 @@ func (f *freshness) loop(ctx context.Context) {
 		case <-timer.C:
 		case <-f.poke:
 		}
-		pace := idlePace
-		if !f.runOnce(ctx) {
+		if f.runOnce(ctx) {
+			timer.Reset(idlePace)
 			pace = busyPace
+			continue
+		}
+		if n := f.newestWrite(); n > newest {
+			pace, newest = busyPace, n
 		}
 		timer.Reset(pace)
-		if pace == busyPace {
-			f.pause(ctx, timer)
-			timer.Reset(0)
-		}
+		f.pause(ctx, timer)
+		timer.Reset(0)
+		pace = min(2*pace, slowPace)
 	}
 }
 
@@ -105,42 +116,85 @@ func (f *freshness) pause(ctx context.Context, timer *time.Timer) {
 	}
 }
 
+func (f *freshness) newestWrite() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.newest
+}
+
 // runOnce samples the primary and each replica that is not known to be down,
 // and reports whether all of these have caught up with the newest write.
 func (f *freshness) runOnce(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(system(ctx), askWithin)
-	defer cancel()
+	ctx = system(ctx)
 	at := now()
 	lsn, err := ask(ctx, f.shard.primary, primaryLSN)
 	if err != nil {
 		return true // reads go to the primary, and will say what is wrong
 	}
 	f.remember(sample{at, lsn})
+	answered := make(chan struct{}, len(f.shard.replicas))
+	waiting := 0
+	for _, r := range f.shard.replicas {
+		if r.downUntil.Load() <= now() && r.asking.CompareAndSwap(false, true) {
+			waiting++
+			f.asked.Go(func() {
+				f.follow(ctx, r)
+				r.asking.Store(false)
+				answered <- struct{}{}
+			})
+		}
+	}
+	f.await(ctx, answered, waiting)
 	settled := true
 	for _, r := range f.shard.replicas {
-		if r.downUntil.Load() > now() {
-			continue
+		if r.downUntil.Load() <= now() {
+			settled = settled && f.settled(r.watermark.Load())
 		}
-		replayed, err := ask(ctx, r.Pool, replicaLSN)
-		if err != nil {
-			if !errors.Is(err, context.Canceled) && !errors.Is(err, pool.ErrClosed) {
-				f.log.Warn("replica does not answer, its reads go to the primary",
-					"shard", r.Shard(), "node", r.Node(), "cause", err)
-			}
-			r.avoid()
-			continue
-		}
-		mark := f.mark(replayed)
-		if mark > r.watermark.Load() {
-			r.watermark.Store(mark)
-		}
-		settled = settled && f.settled(r.watermark.Load())
 	}
 	return settled
 }
 
-// remember keeps a sample for as long as it can serve.
+// await waits for n answers, but not for a replica that hangs: the others go on
+// without it.
+func (f *freshness) await(ctx context.Context, answered <-chan struct{}, n int) {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for range n {
+		select {
+		case <-answered:
+		case <-late.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// follow asks a replica for its position.
+func (f *freshness) follow(ctx context.Context, r *replica) {
+	replayed, err := ask(ctx, r.Pool, replicaLSN)
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, pool.ErrClosed) {
+			f.log.Warn("replica does not answer, its reads go to the primary",
+				"shard", r.Shard(), "node", r.Node(), "cause", err)
+		}
+		r.avoid()
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// One that was started again may be behind where it was.
+	if mark := f.mark(replayed); mark > r.watermark.Load() || replayed < r.replayed {
+		r.watermark.Store(mark)
+	}
+	r.replayed = replayed
+}
+
+// remember keeps a sample for as long as it can serve: a replica that is further
+// behind than maxLag is not used anyway.
 func (f *freshness) remember(s sample) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if n := len(f.samples); n > 0 && f.samples[n-1].lsn > s.lsn {
 		// The position went back: another timeline. Nothing known holds.
 		f.samples = f.samples[:0]
@@ -148,21 +202,21 @@ func (f *freshness) remember(s sample) {
 			r.watermark.Store(0)
 		}
 	}
-	old := 0
-	for old < len(f.samples)-1 && f.samples[old+1].at < s.at-int64(keepFor) {
+	old := max(len(f.samples)-maxSamples, 0)
+	for old < len(f.samples)-1 && f.samples[old+1].at < s.at-int64(f.maxLag) {
 		old++
 	}
 	f.samples = append(f.samples[:copy(f.samples, f.samples[old:])], s)
 }
 
-// mark returns the time of the newest sample that lsn covers, 0 if none.
+// mark returns the time of the newest sample that lsn covers, 0 if none. f.mu is
+// held.
 func (f *freshness) mark(lsn int64) int64 {
-	for i := len(f.samples) - 1; i >= 0; i-- {
-		if f.samples[i].lsn <= lsn {
-			return f.samples[i].at
-		}
+	i := sort.Search(len(f.samples), func(i int) bool { return f.samples[i].lsn > lsn })
+	if i == 0 {
+		return 0
 	}
-	return 0
+	return f.samples[i-1].at
 }
 
 // settled reports whether mark covers all writes, and forgets those that it
@@ -184,7 +238,9 @@ func (f *freshness) settled(mark int64) bool {
 
 // ask runs a query of one number on a node.
 func ask(ctx context.Context, p *pool.Pool, query string) (int64, error) {
-	c, err := p.Acquire(ctx, "system")
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	c, err := p.Acquire(ctx, systemOwner)
 	if err != nil {
 		return 0, err
 	}

@@ -34,6 +34,7 @@ type Pools struct {
 
 // NewPools returns the ConnPools over the handle of router.
 func NewPools(handle *sql.DB, router *Router) Pools {
+	router.handle.Store(handle)
 	return Pools{
 		Primary: &Pool{db: handle, router: router},
 		Read:    &Pool{db: handle, router: router, read: true},

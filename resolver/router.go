@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -57,9 +58,13 @@ type Router struct {
 	mu     sync.Mutex
 	shards atomic.Pointer[map[string]*shard]
 	closed bool
+	// forgotten counts the times that a shard was forgotten, by name.
+	forgotten map[string]int
 
-	virtual atomic.Int64 // open virtual connections
-	cancel  func()       // ends the Directory's notifications
+	virtual atomic.Int64           // open virtual connections
+	handle  atomic.Pointer[sql.DB] // that is made of the Router
+	aged    atomic.Int64           // virtual connections that the handle closed for their age
+	cancel  func()                 // ends the Directory's notifications
 }
 
 // New returns a Router that has connected nowhere yet.
@@ -79,7 +84,7 @@ func New(cfg Config) (*Router, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	r := &Router{cfg: cfg, cancel: func() {}}
+	r := &Router{cfg: cfg, cancel: func() {}, forgotten: map[string]int{}}
 	r.shards.Store(&map[string]*shard{})
 	if w, ok := cfg.Directory.(ShardWatcher); ok {
 		r.cancel = w.OnShardChange(r.forget)
@@ -150,12 +155,15 @@ func (r *Router) locate(ctx context.Context) (where, error) {
 // sharedOwner owns shared statements. It is a reserved word, no tenant's ID.
 const sharedOwner = "shared"
 
+// systemOwner owns the Router's own statements. No tenant's ID has a colon.
+const systemOwner = ":system"
+
 // scope returns the ScopeFunc of one shard. It asks the Directory again: what
 // it says when the statement runs is what counts.
 func (r *Router) scope(shard string) ScopeFunc {
 	return func(ctx context.Context) (pgscope.Scope, error) {
 		if isSystem(ctx) {
-			return pgscope.Scope{Owner: "system"}, nil
+			return pgscope.Scope{Owner: systemOwner}, nil
 		}
 		id, err := tenant.FromContext(ctx)
 		switch {
@@ -216,28 +224,39 @@ func (r *Router) Admit(ctx context.Context) error {
 
 // shard returns the pools of a shard, made when it is first asked for.
 func (r *Router) shard(ctx context.Context, name string) (*shard, error) {
-	if s := (*r.shards.Load())[name]; s != nil {
-		return s, nil
+	for {
+		if s := (*r.shards.Load())[name]; s != nil {
+			return s, nil
+		}
+		r.mu.Lock()
+		before := r.forgotten[name]
+		r.mu.Unlock()
+		def, err := r.cfg.Directory.Shard(ctx, name)
+		if errors.Is(err, tenant.ErrUnknownShard) && name == r.cfg.Home.Name {
+			def, err = r.cfg.Home, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if s, err := r.add(def, before); s != nil || err != nil {
+			return s, err
+		}
 	}
-	def, err := r.cfg.Directory.Shard(ctx, name)
-	if errors.Is(err, tenant.ErrUnknownShard) && name == r.cfg.Home.Name {
-		def, err = r.cfg.Home, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return r.add(def)
 }
 
-func (r *Router) add(def tenant.Shard) (*shard, error) {
+// add opens a shard, or returns nil if it was forgotten since the Directory was
+// asked: what that said may be old.
+func (r *Router) add(def tenant.Shard, before int) (*shard, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return nil, pool.ErrClosed
 	}
-	old := *r.shards.Load()
-	if s := old[def.Name]; s != nil {
+	if s := (*r.shards.Load())[def.Name]; s != nil {
 		return s, nil
+	}
+	if r.forgotten[def.Name] != before {
+		return nil, nil
 	}
 	s, err := openShard(r, def)
 	if err != nil {
@@ -245,6 +264,15 @@ func (r *Router) add(def tenant.Shard) (*shard, error) {
 	}
 	r.replace(def.Name, s)
 	return s, nil
+}
+
+// wrote notes a write where it happened, and where the tenant's next read may
+// run if the shard was opened anew in the meantime.
+func (r *Router) wrote(w where) {
+	w.shard.wrote(w.owner)
+	if s := (*r.shards.Load())[w.shard.name]; s != nil && s != w.shard {
+		s.wrote(w.owner)
+	}
 }
 
 // replace stores a copy of the shards with name set to s, or without it if s
@@ -264,6 +292,7 @@ func (r *Router) replace(name string, s *shard) {
 // on its old connections; the next one asks the Directory.
 func (r *Router) forget(name string) {
 	r.mu.Lock()
+	r.forgotten[name]++
 	s := (*r.shards.Load())[name]
 	if s != nil {
 		r.replace(name, nil)
@@ -289,13 +318,21 @@ func (r *Router) Stats() []PoolStats {
 }
 
 // retire follows the application's own pool settings: the handle closed a
-// virtual connection that was opened at created, so each pool lets go of one
-// that is as old, and of those that the handle could not use at once.
+// virtual connection that was opened at created, so each pool lets go of those
+// that the handle could not use at once. If it closed it for its age, or because
+// it was idle for too long, each pool also lets go of one that is as old.
 func (r *Router) retire(created time.Time) {
-	keep := int(r.virtual.Add(-1))
+	keep := int(r.virtual.Load())
+	oldest := time.Time{}
+	if h := r.handle.Load(); h != nil {
+		s := h.Stats()
+		if aged := s.MaxLifetimeClosed + s.MaxIdleTimeClosed; r.aged.Swap(aged) < aged {
+			oldest = created
+		}
+	}
 	for _, s := range *r.shards.Load() {
 		for _, n := range s.nodes() {
-			n.Trim(max(keep, 1), created)
+			n.Trim(max(keep, 1), oldest)
 		}
 	}
 }

@@ -14,6 +14,7 @@ const downFor = time.Second
 
 // shard holds the pools of one shard.
 type shard struct {
+	name     string
 	primary  *pool.Pool
 	replicas []*replica
 	fresh    *freshness // nil without replicas
@@ -25,6 +26,8 @@ type replica struct {
 	*pool.Pool
 	downUntil atomic.Int64 // nanoseconds of the monotonic clock, see now
 	watermark atomic.Int64 // everything committed before is readable here
+	asking    atomic.Bool  // its position was asked for, and is not known yet
+	replayed  int64        // its last known position; of who asks alone
 }
 
 // start is the zero of the package's monotonic clock.
@@ -44,7 +47,7 @@ func openShard(r *Router, def tenant.Shard) (*shard, error) {
 			MaxConns: r.cfg.MaxConns, MaxAge: r.cfg.MaxAge, MaxTenants: r.cfg.MaxTenants,
 		}), nil
 	}
-	s := &shard{}
+	s := &shard{name: def.Name}
 	var err error
 	if s.primary, err = node("primary", def.Primary); err != nil {
 		return nil, err

@@ -10,8 +10,8 @@ const (
 	alone                     // NeedsNoTransaction
 	begins                    // BeginsTransaction
 	ends                      // EndsTransaction
-	early                   // BeforeSnapshot
-	calls                   // CallsUnknown
+	early                     // BeforeSnapshot
+	calls                     // CallsUnknown
 
 	kindShift   = 8  // Kind, 3 bits
 	escapeShift = 12 // index into reasons, 4 bits
