@@ -15,12 +15,16 @@
 //	later statements                  as they are; again with SET LOCAL if the path may have changed
 //	COMMIT of an unused transaction   answered here, the server never hears of it
 //
+// The first statement of another owner than before has a fence for a scope: the
+// same set_config, which fails if the session has a temporary schema or a path of
+// its own. Then nothing behind it ran, and the connection is closed (guard.go).
+//
 // The scope of a statement comes from its own context, through Config.Scope.
 //
 // Promises: a statement whose scope cannot be told never leaves the process; a
 // statement of one owner inside a transaction of another is refused and the
 // connection closed; a connection at rest has an empty search_path; a
-// connection that user SQL may have changed is not valid for reuse.
+// connection that user SQL has changed in its text's own words is not valid for reuse.
 //
 // It does not pool, route or retry (but for one stale plan, outside
 // transactions), and it does not see through functions, DO blocks or PREPARE.

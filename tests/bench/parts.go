@@ -21,11 +21,15 @@ var parts = []struct {
 	{name: "nothing"},
 	{name: "select 1", sql: "select 1"},
 	{name: "the scope", sql: "select pg_catalog.set_config('search_path', $1, true)", param: true, setsPath: true},
+	{name: "the fence", sql: fence, param: true, setsPath: true},
 	{name: "the scope as a literal", sql: `select pg_catalog.set_config('search_path', '` + partsPath + `', true)`, setsPath: true},
 	{name: "SET LOCAL", sql: "set local search_path to " + partsPath, setsPath: true},
 }
 
 const (
+	fence = "select pg_catalog.set_config('search_path', case when pg_catalog.pg_my_temp_schema() operator(pg_catalog.=) 0" +
+		" and (pg_catalog.current_setting('search_path') operator(pg_catalog.=) ''" +
+		` or pg_catalog.current_setting('search_path') operator(pg_catalog.=) '""') then $1 else '"' end, true)`
 	partsPath   = `"bench_plain", pg_temp`
 	partsRead   = `SELECT * FROM "bench_items" WHERE "bench_items"."id" = $1 ORDER BY "bench_items"."id" LIMIT 1`
 	partsRounds = 400
