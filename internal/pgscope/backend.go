@@ -161,6 +161,7 @@ func (w *wire) skip(a *answer, t byte, size int) bool {
 	}
 	if a.skip = a.skip[1:]; a.skip == "" && a.fenced {
 		w.unfenced = false
+		w.suspect = w.suspect && w.maker == w.last // else it was looked at
 	}
 	w.drop = size
 	return true
@@ -188,7 +189,7 @@ func (w *wire) completed(body []byte) {
 	case "SET", "RESET", "ROLLBACK": // ROLLBACK TO SAVEPOINT takes a SET back
 		w.dirty = true
 	case "DO", "CALL": // nobody knows what they made
-		w.suspect = true
+		w.suspect, w.maker = true, w.owner
 	case "DISCARD", "DEALLOCATE":
 		if string(rest) == "ALL" {
 			w.prepared, w.prepFence = false, false

@@ -109,7 +109,7 @@ func run[T any](ctx context.Context, c *Conn, text string, planned bool, do func
 		return none, err
 	}
 	defer c.wire.disarm()
-	facts, err := inspect(c.wire, text)
+	facts, err := inspect(c.wire, s.Owner, text)
 	if err != nil {
 		return none, err
 	}

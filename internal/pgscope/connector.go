@@ -101,7 +101,26 @@ func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, errors.Join(errors.New("pgscope: the connection does not run over the wire"), dc.Close())
 	}
 	w.settle()
-	return &Conn{std: std, wire: w, cfg: &c.cfg}, nil
+	conn := &Conn{std: std, wire: w, cfg: &c.cfg}
+	if err := conn.checkHooks(ctx); err != nil {
+		return nil, errors.Join(err, dc.Close())
+	}
+	return conn, nil
+}
+
+// errHook refuses a connection that could serve one owner only.
+var errHook = errors.New("pgscope: the AfterConnect hook sets search_path or makes a temporary table, which every tenant would find: name what is shared with WithSearchPath")
+
+// checkHooks makes sure that hooks of the application leave the session clean.
+func (c *Conn) checkHooks(ctx context.Context) error {
+	if len(c.cfg.Options) == 0 && c.cfg.Conn.AfterConnect == nil || c.cfg.Pooler {
+		return nil
+	}
+	clean, err := c.clean(ctx)
+	if err == nil && !clean {
+		err = errHook
+	}
+	return err
 }
 
 // Driver returns pgx's driver.

@@ -12,7 +12,7 @@ import (
 
 // inspect refuses text that would step out of its scope, and notes text that
 // leaves something behind on the session.
-func inspect(w *wire, text string) (sqltext.Facts, error) {
+func inspect(w *wire, owner, text string) (sqltext.Facts, error) {
 	facts := sqltext.Of(text)
 	if why := facts.Escape(); why != "" {
 		return facts, fmt.Errorf("%w: %s", tenant.ErrForbidden, why)
@@ -21,7 +21,7 @@ func inspect(w *wire, text string) (sqltext.Facts, error) {
 		w.taint()
 	}
 	if facts.Command() == sqltext.DDL || facts.CallsUnknown() {
-		w.suspicious()
+		w.suspicious(owner)
 	}
 	return facts, nil
 }
@@ -42,9 +42,9 @@ var errUnclean = errors.New("pgscope: the connection held temporary objects or a
 var errHolds = errors.New("pgscope: another tenant changed this connection's session (a setting, a cursor, a prepared statement, a temporary table): use a connection of its own for each tenant")
 
 // suspicious notes a command that may have made something in the session.
-func (w *wire) suspicious() {
+func (w *wire) suspicious(owner string) {
 	w.mu.Lock()
-	w.suspect = true
+	w.suspect, w.maker = true, owner
 	w.mu.Unlock()
 }
 

@@ -1,8 +1,13 @@
 package pgscope
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // Where a tenant's schema is gone, a CREATE TABLE makes a temporary table, and
@@ -120,6 +125,56 @@ func TestPingBeforeTheFirstStatement(t *testing.T) {
 		var owner string
 		if err := c.QueryRowContext(ctx, "select owner from who where id = 1").Scan(&owner); err != nil || owner != "t0" {
 			t.Errorf("after the roll-back: %q, %v", owner, err)
+		}
+	})
+}
+
+func TestHooksLeaveTheSessionClean(t *testing.T) {
+	onEach(t, func(t *testing.T, dsn string) {
+		tenants(t, dsn, 1)
+		for text, want := range map[string]error{
+			"set search_path to t0": errHook, "create temp table mine (n int)": errHook, "set work_mem to '1MB'": nil,
+		} {
+			db := open(t, dsn, 1, func(c *Config) {
+				c.Options = append(c.Options, stdlib.OptionAfterConnect(func(ctx context.Context, pc *pgx.Conn) error {
+					_, err := pc.Exec(ctx, text)
+					return err
+				}))
+			})
+			if _, err := db.ExecContext(as(t, "t0"), "select 1"); !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", text, err, want)
+			}
+		}
+	})
+}
+
+// Who asked before its transaction does not ask again and again.
+func TestTheFenceClearsSuspicion(t *testing.T) {
+	onEach(t, func(t *testing.T, dsn string) {
+		tenants(t, dsn, 3)
+		c, err := open(t, dsn, 1).Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		suspect := func(id, text string) (is bool) {
+			t.Helper()
+			if _, err := c.ExecContext(as(t, id), text); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Raw(func(dc any) error { is = dc.(*Conn).wire.asks("t2"); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			return is
+		}
+		if !suspect("t0", "create table made (n int)") {
+			t.Error("DDL raises no suspicion")
+		}
+		if !suspect("t1", "create table made (n int)") {
+			t.Error("the fence in front of DDL took its own suspicion back")
+		}
+		if suspect("t0", "select 1") {
+			t.Error("the fence was passed, and the suspicion stayed")
 		}
 	})
 }

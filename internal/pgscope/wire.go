@@ -62,11 +62,12 @@ type wire struct {
 	unfenced   bool   // a fence did not get that far
 	unclean    bool   // the fence found something of another owner's
 	held       string // text of a BEGIN that was not sent yet
-	suspect    bool   // the last owner may have made something in the session
-	dirty      bool   // the open transaction's path may have been changed
-	tainted    bool   // the session may have been changed
-	prepared   bool   // the server knows the scope statement
-	prepFence  bool   // and the fence
+	suspect    bool   // the session may have something that maker made
+	maker      string
+	dirty      bool // the open transaction's path may have been changed
+	tainted    bool // the session may have been changed
+	prepared   bool // the server knows the scope statement
+	prepFence  bool // and the fence
 	pending    []answer
 	local      []byte // answers made here, not read by pgx yet
 	reading    bool   // Read waits for the server
