@@ -42,46 +42,65 @@ var leftBehind = map[string]struct{ setup, leave, probe string }{
 	},
 }
 
+// The ways to send a statement.
+var sending = map[string]struct {
+	dsn      string
+	prepared bool
+}{
+	"as ever": {}, "prepared": {prepared: true},
+	"simple": {dsn: "&default_query_exec_mode=simple_protocol"}, "exec": {dsn: "&default_query_exec_mode=exec"},
+	"described": {dsn: "&default_query_exec_mode=cache_describe"},
+}
+
 func TestNobodyMeetsWhatIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
-		for name, c := range leftBehind {
-			t.Run(name, func(t *testing.T) {
+		for how, mode := range sending {
+			t.Run(how, func(t *testing.T) {
 				t.Parallel()
-				w := newHome(t, s)
-				handle, err := w.db.DB()
-				ok(t, err)
-				handle.SetMaxOpenConns(1)
-				leave := func() {
-					t.Helper()
-					ok(t, w.as(t, "a").Exec(c.leave).Error)
-				}
-				if c.setup != "" {
-					ok(t, w.as(t, "a").Exec(c.setup).Error)
-				}
-				leave()
-				for range 3 { // the connection's place is taken by a clean one
-					missing(t, w.as(t, "b").Exec(c.probe).Error)
-				}
-				sees(t, w.as(t, "b"), "b")
-
-				leave()
-				err = w.as(t, "b").Transaction(func(tx *gorm.DB) error { return tx.Exec(c.probe).Error })
-				if err == nil || !strings.Contains(err.Error(), "nothing was executed") {
-					missing(t, err)
-				}
-				ok(t, w.as(t, "b").Transaction(func(tx *gorm.DB) error {
-					sees(t, tx, "b")
-					return nil
-				}))
-				leave()
-				_, err = handle.ExecContext(t.Context(), c.probe)
-				missing(t, err)
-				leave()
-				missing(t, w.db.WithContext(tenant.Shared(t.Context())).Exec(c.probe).Error)
+				nobodyMeets(t, s, mode.dsn, &gorm.Config{PrepareStmt: mode.prepared, Logger: logger.Discard})
 			})
 		}
 	})
+}
+
+func nobodyMeets(t *testing.T, s *pgtest.Server, dsn string, gc *gorm.Config) {
+	for name, c := range leftBehind {
+		t.Run(name, func(t *testing.T) {
+			config := *gc
+			w := newHome(t, s, dsn, &config)
+			handle, err := w.db.DB()
+			ok(t, err)
+			handle.SetMaxOpenConns(1)
+			leave := func() {
+				t.Helper()
+				ok(t, w.as(t, "a").Exec(c.leave).Error)
+			}
+			if c.setup != "" {
+				ok(t, w.as(t, "a").Exec(c.setup).Error)
+			}
+			leave()
+			for range 3 { // the connection's place is taken by a clean one
+				missing(t, w.as(t, "b").Exec(c.probe).Error)
+			}
+			sees(t, w.as(t, "b"), "b")
+
+			leave()
+			err = w.as(t, "b").Transaction(func(tx *gorm.DB) error { return tx.Exec(c.probe).Error })
+			if err == nil || !strings.Contains(err.Error(), "nothing was executed") {
+				missing(t, err)
+			}
+			ok(t, w.as(t, "b").Transaction(func(tx *gorm.DB) error {
+				sees(t, tx, "b")
+				return nil
+			}))
+			leave()
+			_, err = handle.ExecContext(t.Context(), c.probe)
+			missing(t, err)
+			leave()
+			missing(t, w.db.WithContext(tenant.Shared(t.Context())).Exec(c.probe).Error)
+		})
+	}
 }
 
 // missing fails unless a relation was not found.
@@ -94,10 +113,10 @@ func missing(t *testing.T, err error) {
 
 // newHome is an application that has only its own database: tenants a and b are
 // in it, and statements without a tenant use the same connections.
-func newHome(t *testing.T, s *pgtest.Server) *world {
+func newHome(t *testing.T, s *pgtest.Server, settings string, gc *gorm.Config) *world {
 	t.Helper()
 	w := &world{dsn: [2]string{tenantplugin.Database(t, s)}}
-	db, err := gorm.Open(postgres.Open(w.dsn[0]), &gorm.Config{Logger: logger.Discard})
+	db, err := gorm.Open(postgres.Open(w.dsn[0]+settings), gc)
 	ok(t, err)
 	w.db, w.plugin = db, tenantplugin.New(tenantplugin.WithModels(&User{}, &Pet{}))
 	ok(t, db.Use(w.plugin))
@@ -114,7 +133,7 @@ func newHome(t *testing.T, s *pgtest.Server) *world {
 // the session keeps the others out.
 func TestAPinnedConnectionThatOneTenantChangedIsItsAlone(t *testing.T) {
 	t.Parallel()
-	w := newHome(t, pgtest.Any(t))
+	w := newHome(t, pgtest.Any(t), "", &gorm.Config{Logger: logger.Discard})
 	for _, c := range [][2]string{
 		{"declare c cursor with hold for select name from users", "fetch all from c"},
 		{"insert into pets (name) values ('x'); select name into temp loot from users", "select name from loot"},
