@@ -20,7 +20,9 @@ import (
 // statement, as a driver sees it.
 
 const (
-	scopeText  = `select pg_catalog.set_config('search_path', case when pg_catalog.pg_my_temp_schema() operator(pg_catalog.=) 0 then $1 else '"' end, true)`
+	scopeText = `select pg_catalog.set_config('search_path', case when not exists (select from pg_catalog.pg_depend` +
+		` where refclassid operator(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass` +
+		` and refobjid operator(pg_catalog.=) pg_catalog.pg_my_temp_schema()) then $1 else '"' end, true)`
 	firstText  = `SELECT * FROM "users" WHERE "users"."id" = $1 ORDER BY "users"."id" LIMIT $2`
 	insertText = `INSERT INTO "users" ("name") VALUES ($1) RETURNING "id"`
 	pathOfA    = `"tenant_a", pg_temp`

@@ -54,6 +54,7 @@ var kinds = []struct {
 	{"rows left open", 3, (*op).rowsLeftOpen},
 	{"other tenant in tx", 3, (*op).trespass},
 	{"no tenant", 2, (*op).noTenant},
+	{leaves, 3, (*op).leave},
 }
 
 var weights = func() (sum int) {

@@ -30,6 +30,10 @@ type ProveConfig struct {
 	// Disturb, if not nil, is called again and again while the operations run:
 	// to kill connections, restart a node.
 	Disturb func(ctx context.Context)
+	// LeaveBehind has tenants leave temporary tables, a search_path and missing
+	// prepared statements on their sessions, and look for those of others. Not
+	// behind a transaction pooler, where sessions are everybody's.
+	LeaveBehind bool
 }
 
 // Report is what Prove saw.
@@ -152,6 +156,9 @@ func (p *proof) run(ctx context.Context) {
 func (p *proof) work(ctx context.Context, rnd *rand.Rand) {
 	for p.left.Add(-1) >= 0 {
 		at := pickKind(rnd)
+		for kinds[at].name == leaves && !p.cfg.LeaveBehind {
+			at = pickKind(rnd)
+		}
 		id := p.cfg.Tenants[rnd.IntN(len(p.cfg.Tenants))]
 		o := &op{p: p, rnd: rnd, id: id, kind: kinds[at].name}
 		o.ctx = tenant.NewContext(ctx, id)

@@ -161,7 +161,6 @@ func (w *wire) skip(a *answer, t byte, size int) bool {
 	}
 	if a.skip = a.skip[1:]; a.skip == "" && a.fenced {
 		w.unfenced = false
-		w.suspect = w.suspect && w.maker == w.last // else it was looked at
 	}
 	w.drop = size
 	return true
@@ -186,10 +185,10 @@ func (w *wire) completed(body []byte) {
 	tag := body[:max(0, bytes.IndexByte(body, 0))]
 	word, rest, _ := bytes.Cut(tag, []byte{' '})
 	switch string(word) {
-	case "SET", "RESET", "ROLLBACK": // ROLLBACK TO SAVEPOINT takes a SET back
+	case "SET", "RESET",
+		"ROLLBACK", // TO SAVEPOINT takes a SET back
+		"COMMIT":   // AND CHAIN begins a transaction without a path
 		w.dirty = true
-	case "DO", "CALL": // nobody knows what they made
-		w.suspect, w.maker = true, w.owner
 	case "DISCARD", "DEALLOCATE":
 		if string(rest) == "ALL" {
 			w.prepared, w.prepFence = false, false
@@ -218,11 +217,8 @@ func (w *wire) failed(size int) int {
 		return size
 	}
 	a := &w.pending[0]
-	if a.fenced && a.skip != "" {
-		w.unfenced = true
-		if errorCode(w.in[w.r:w.r+size]) == fenceCode {
-			w.unclean, w.tainted = true, true
-		}
+	if a.skip != "" {
+		w.rejected(a, errorCode(w.in[w.r:w.r+size]))
 	}
 	a.skip, a.lead = "", 0
 	if a.shift == 0 {
@@ -233,6 +229,21 @@ func (w *wire) failed(size int) int {
 	w.r += size - len(fixed)
 	copy(w.in[w.r:], fixed)
 	return len(fixed)
+}
+
+// rejected handles an error that came before the answers to what the wire
+// inserted were complete.
+func (w *wire) rejected(a *answer, code string) {
+	w.unfenced = w.unfenced || a.fenced
+	switch code {
+	case fenceCode:
+		w.temps, w.prepFence = true, w.prepFence && w.temps // the other fence
+	case missingCode: // somebody deallocated what he could not name
+		w.prepared, w.prepFence = false, false
+	default:
+		return
+	}
+	w.refused = refusal{code, a.fenced}
 }
 
 // errorCode returns the SQLSTATE of an ErrorResponse.

@@ -109,39 +109,41 @@ func run[T any](ctx context.Context, c *Conn, text string, planned bool, do func
 		return none, err
 	}
 	defer c.wire.disarm()
-	facts, err := inspect(c.wire, s.Owner, text)
+	facts, err := inspect(c.wire, text)
 	if err != nil {
 		return none, err
 	}
 	if facts.NeedsNoTransaction() && !c.inTx {
 		return outside(ctx, c, s, text, do)
 	}
-	if facts.BeforeSnapshot() && c.wire.meets(s.Owner) {
-		if err := c.ask(ctx, s.Owner); err != nil {
+	if facts.BeforeSnapshot() {
+		if err := c.early(ctx, s); err != nil {
 			return none, err
 		}
-		c.wire.set(armScope, s)
 	}
 	asked := text
 	if planned && c.cfg.keepsPlans() {
 		text = c.hot.text(s, text)
 	}
 	res, err := do(text)
-	if err != nil && stalePlan(err) && !c.wire.open() {
-		// The tenant's tables changed since the plan was made. pgx has dropped
-		// the plan; nothing was executed.
+	for tries := 1; err != nil && tries < maxTries && c.again(ctx, s, err); tries++ {
 		res, err = do(text)
 	}
 	if c.wire.tookUserTypes() {
 		c.hot.keepApart(asked)
 	}
-	if err != nil && c.wire.tookUnclean() {
-		return none, c.foundUnclean()
+	if facts.CallsUnknown() {
+		c.wire.doubt()
 	}
 	return res, err
 }
 
-// stalePlan reports whether a prepared statement's result type is out of date.
+// maxTries is how often a statement is sent that the server did not begin.
+const maxTries = 4
+
+// stalePlan reports whether a prepared statement's result type is out of date:
+// the tenant's tables changed since the plan was made. pgx has dropped the plan
+// then, and nothing was executed.
 func stalePlan(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "0A000" && strings.Contains(pg.Message, "cached plan")
@@ -153,7 +155,7 @@ func stalePlan(err error) bool {
 func outside[T any](ctx context.Context, c *Conn, s Scope, text string, do func(string) (T, error)) (T, error) {
 	var none T
 	if c.wire.foreign(s.Owner) {
-		if err := c.ask(ctx, s.Owner); err != nil {
+		if err := c.tidy(ctx, s.Owner); err != nil {
 			return none, err
 		}
 	}
@@ -199,11 +201,6 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 		return nil, err
 	}
 	defer c.wire.disarm()
-	if c.wire.asks(s.Owner) {
-		if err := c.ask(ctx, s.Owner); err != nil {
-			return nil, err
-		}
-	}
 	c.wire.set(armBegin, s)
 	inner, err := c.std.BeginTx(ctx, opts)
 	if err != nil {

@@ -125,3 +125,18 @@ func (c *Conn) checkHooks(ctx context.Context) error {
 
 // Driver returns pgx's driver.
 func (c *Connector) Driver() driver.Driver { return c.inner.Driver() }
+
+// clean reports whether the session has nothing that a name could find.
+func (c *Conn) clean(ctx context.Context) (bool, error) {
+	defer c.control()()
+	rows, err := c.std.QueryContext(ctx, "select "+ownPath+" and "+noTempObjects, nil)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	cell := make([]driver.Value, 1)
+	if err := rows.Next(cell); err != nil {
+		return false, err
+	}
+	return cell[0] == true, nil
+}

@@ -115,7 +115,7 @@ func (w *wire) insert(msg []byte) error {
 		return nil
 	}
 	a := &w.pending[len(w.pending)-1]
-	first := w.held != "" || w.unnamed
+	first := w.held != "" || w.unnamed || w.early
 	if first && msg[0] == 'B' && bindsUnnamed(msg) {
 		return fmt.Errorf("%w: the unnamed statement would be replaced", errUnarmed)
 	}
@@ -130,6 +130,9 @@ func (w *wire) insert(msg []byte) error {
 			w.out = appendUtility(w.out, string(w.setLocal(nil)))
 			a.skip = "12C12C"
 		}
+	case w.early && w.needsPath() && !w.needsFence():
+		w.out = appendUtility(w.out, string(w.setLocal(nil)))
+		a.skip = "12C"
 	case w.needsPath(), w.needsFence():
 		w.insertScope(a)
 	}
@@ -143,6 +146,9 @@ func (w *wire) insertScope(a *answer) {
 	name, sql, prepared := scopeStmt, scopeSQL, &w.prepared
 	if a.fenced = w.needsFence(); a.fenced {
 		name, sql, prepared = fenceStmt, fenceSQL, &w.prepFence
+		if w.temps {
+			name, sql = tempsStmt, tempsSQL
+		}
 	}
 	if w.unnamed {
 		name = ""
@@ -158,8 +164,9 @@ func (w *wire) insertScope(a *answer) {
 }
 
 // needsFence reports whether the statement at hand is another owner's than the
-// one before. In a failed transaction only its end is left to say.
-func (w *wire) needsFence() bool { return w.status != txFailed && w.stranger(w.scope.Owner) }
+// one before. In a failed transaction the fence fails: a text that rolls back and
+// goes on would go on without one.
+func (w *wire) needsFence() bool { return w.stranger(w.scope.Owner) }
 
 // needsPath reports whether the server does not have the scope's path yet. In
 // a failed transaction only its end is left to say.
@@ -186,7 +193,7 @@ func (w *wire) simple(msg []byte) error {
 		return nil
 	case w.arm == armBegin: // the first statement sets the path
 		w.relay(msg)
-		w.owner, w.dirty = w.scope.Owner, true
+		w.begun, w.owner, w.dirty = string(text), w.scope.Owner, true
 		return nil
 	case w.arm == armControl && w.held != "" && isEnd(text):
 		return w.answerEnd(text)
@@ -217,7 +224,7 @@ func (w *wire) holdable() bool {
 
 // hold keeps a BEGIN for the packet of the transaction's first statement.
 func (w *wire) hold(text string) {
-	w.held, w.owner, w.status, w.dirty = text, w.scope.Owner, txOpen, false
+	w.held, w.begun, w.owner, w.status, w.dirty = text, text, w.scope.Owner, txOpen, false
 	w.local = appendComplete(w.local, "BEGIN", txOpen)
 }
 
@@ -253,10 +260,8 @@ func (w *wire) prefix() (text []byte, skip string) {
 	}
 	switch {
 	case w.needsFence():
-		text = append(text, fenceBefore...)
-		text = w.path.appendLiteral(text, w.scope.Schema)
-		return append(text, fenceBehind+";"...), skip + "TDC"
-	case begun:
+		return append(w.appendFence(text), ';'), skip + "TDC"
+	case begun || w.early:
 		return append(w.setLocal(text), ';'), skip + "C"
 	}
 	text = append(text, "select pg_catalog.set_config('search_path', "...)
@@ -268,4 +273,17 @@ func (w *wire) prefix() (text []byte, skip string) {
 // SET TRANSACTION may still follow.
 func (w *wire) setLocal(b []byte) []byte {
 	return w.path.append(append(b, "set local search_path to "...), w.scope.Schema)
+}
+
+// appendFence adds the fence with its path as a literal.
+func (w *wire) appendFence(b []byte) []byte {
+	b = append(b, fenceBefore...)
+	if w.temps {
+		b = append(b, noTempObjects...)
+	} else {
+		b = append(b, noTemps...)
+	}
+	b = append(b, fenceMiddle...)
+	b = w.path.appendLiteral(b, w.scope.Schema)
+	return append(b, fenceBehind...)
 }

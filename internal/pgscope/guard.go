@@ -2,7 +2,6 @@ package pgscope
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 
@@ -12,16 +11,13 @@ import (
 
 // inspect refuses text that would step out of its scope, and notes text that
 // leaves something behind on the session.
-func inspect(w *wire, owner, text string) (sqltext.Facts, error) {
+func inspect(w *wire, text string) (sqltext.Facts, error) {
 	facts := sqltext.Of(text)
 	if why := facts.Escape(); why != "" {
 		return facts, fmt.Errorf("%w: %s", tenant.ErrForbidden, why)
 	}
 	if facts.SessionState() {
 		w.taint()
-	}
-	if facts.Command() == sqltext.DDL || facts.CallsUnknown() {
-		w.suspicious(owner)
 	}
 	return facts, nil
 }
@@ -31,22 +27,15 @@ func inspect(w *wire, owner, text string) (sqltext.Facts, error) {
 // the next one in the path is pg_temp; a function or a trigger may make some at
 // any time), and a path of the session, which counts once a raw COMMIT has ended
 // the transaction. So the wire puts a fence before the first statement of another
-// owner, which fails in the server if there is either. The connection is closed
-// then, and the statement tried on another one: nothing of it was executed.
-
-// errUnclean is the error of a transaction's first statement that met the fence.
-var errUnclean = errors.New("pgscope: the connection held temporary objects or a search_path that an earlier tenant's code left on the session; it was closed, nothing was executed: run the transaction again")
+// owner, which fails in the server if there is either. Nothing behind it ran
+// then: the session is tidied, and the statement sent again.
 
 // errHolds is the error of a statement on a pinned connection whose session
 // another owner has changed.
 var errHolds = errors.New("pgscope: another tenant changed this connection's session (a setting, a cursor, a prepared statement, a temporary table): use a connection of its own for each tenant")
 
-// suspicious notes a command that may have made something in the session.
-func (w *wire) suspicious(owner string) {
-	w.mu.Lock()
-	w.suspect, w.maker = true, owner
-	w.mu.Unlock()
-}
+// tidySQL leaves nothing in the session that a name could find.
+const tidySQL = "set search_path to ''; discard temp"
 
 // stranger reports whether somebody else than owner was served last. Behind a
 // pooler, nobody knows. w.mu is held.
@@ -61,22 +50,6 @@ func (w *wire) foreign(owner string) bool {
 	return w.stranger(owner)
 }
 
-// asks reports whether owner is to ask before a transaction begins: what the
-// fence finds in its first statement, nobody could try again.
-func (w *wire) asks(owner string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.suspect && w.stranger(owner)
-}
-
-// meets reports whether owner's next statement meets the fence in the packet of
-// a BEGIN.
-func (w *wire) meets(owner string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.held != "" && w.stranger(owner)
-}
-
 // holds reports whether another owner than owner has changed the session.
 func (w *wire) holds(owner string) bool {
 	w.mu.Lock()
@@ -87,53 +60,105 @@ func (w *wire) holds(owner string) bool {
 // cleared notes that the session is clean, and owner's from here on.
 func (w *wire) cleared(owner string) {
 	w.mu.Lock()
-	w.suspect, w.unfenced, w.served, w.last = false, false, true, owner
+	w.refused, w.unfenced, w.served, w.last = refusal{}, false, true, owner
 	w.mu.Unlock()
 }
 
-// tookUnclean reports whether the fence has failed.
-func (w *wire) tookUnclean() bool {
+// sent reports whether the server knows of an open transaction.
+func (w *wire) sent() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.unclean
+	return w.status != txIdle && w.held == ""
 }
 
-// ask makes sure, in a round trip of its own, that owner finds nothing of
-// another's in the session, or closes the connection.
-func (c *Conn) ask(ctx context.Context, owner string) error {
-	clean, err := c.clean(ctx)
-	if err != nil {
-		return err
-	}
-	if !clean {
-		return c.foundUnclean()
+// beEarly makes the wire take no snapshot before the armed statement.
+func (w *wire) beEarly() {
+	w.mu.Lock()
+	w.early = true
+	w.mu.Unlock()
+}
+
+// doubt notes that the open transaction's path may have been changed.
+func (w *wire) doubt() {
+	w.mu.Lock()
+	w.dirty = true
+	w.mu.Unlock()
+}
+
+// tookRefused returns what the server said to the wire's own statement, once.
+func (w *wire) tookRefused() refusal {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.refused
+	w.refused = refusal{}
+	return r
+}
+
+// tidy takes what others left away, in a round trip of its own, so that owner's
+// next statement needs no fence.
+func (c *Conn) tidy(ctx context.Context, owner string) error {
+	defer c.control()()
+	if _, err := c.std.ExecContext(ctx, tidySQL, nil); err != nil {
+		return fmt.Errorf("pgscope: clean the session after another tenant: %w", err)
 	}
 	c.wire.cleared(owner)
 	return nil
 }
 
-// foundUnclean closes the connection. Outside transactions the error says that
-// the statement may be tried on another one.
-func (c *Conn) foundUnclean() error {
-	why := driver.ErrBadConn
-	if c.inTx {
-		why = errUnclean
+// again reports whether a statement that failed with err is to be sent again:
+// none of it was executed, and what was in its way is gone.
+func (c *Conn) again(ctx context.Context, s Scope, err error) bool {
+	r := c.wire.tookRefused()
+	switch {
+	case c.wire.open():
+		if !r.fenced || c.restart(ctx, s) != nil {
+			return false
+		}
+	case r.code == fenceCode:
+		if c.tidy(ctx, s.Owner) != nil {
+			return false
+		}
+	case r.code == "" && !stalePlan(err):
+		return false
 	}
-	c.abandon(why)
-	return why
+	c.wire.set(armScope, s)
+	return true
 }
 
-// clean reports whether the session has nothing that a name could find.
-func (c *Conn) clean(ctx context.Context) (bool, error) {
-	defer c.control()()
-	rows, err := c.std.QueryContext(ctx, "select "+cleanSQL, nil)
+// early prepares for a command that has to come before the transaction's
+// snapshot: the fence would take one.
+func (c *Conn) early(ctx context.Context, s Scope) error {
+	if c.wire.foreign(s.Owner) && !c.wire.sent() {
+		if err := c.tidy(ctx, s.Owner); err != nil {
+			return err
+		}
+	}
+	c.wire.set(armScope, s)
+	c.wire.beEarly()
+	return nil
+}
+
+// restart begins a transaction anew whose first statement met the fence.
+func (c *Conn) restart(ctx context.Context, s Scope) error {
+	defer c.wire.disarm()
+	c.wire.set(armControl, Scope{})
+	_, err := c.std.ExecContext(ctx, "rollback", nil)
+	if err == nil {
+		err = c.tidy(ctx, s.Owner)
+	}
+	if err == nil {
+		c.wire.set(armBegin, s)
+		_, err = c.std.ExecContext(ctx, c.wire.lastBegin(), nil)
+	}
 	if err != nil {
-		return false, err
+		c.abandon(err)
 	}
-	defer rows.Close()
-	cell := make([]driver.Value, 1)
-	if err := rows.Next(cell); err != nil {
-		return false, err
-	}
-	return cell[0] == true, nil
+	return err
+}
+
+// lastBegin returns the BEGIN that was held back or sent last.
+func (w *wire) lastBegin() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.begun
 }

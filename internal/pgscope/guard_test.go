@@ -147,34 +147,3 @@ func TestHooksLeaveTheSessionClean(t *testing.T) {
 		}
 	})
 }
-
-// Who asked before its transaction does not ask again and again.
-func TestTheFenceClearsSuspicion(t *testing.T) {
-	onEach(t, func(t *testing.T, dsn string) {
-		tenants(t, dsn, 3)
-		c, err := open(t, dsn, 1).Conn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		suspect := func(id, text string) (is bool) {
-			t.Helper()
-			if _, err := c.ExecContext(as(t, id), text); err != nil {
-				t.Fatal(err)
-			}
-			if err := c.Raw(func(dc any) error { is = dc.(*Conn).wire.asks("t2"); return nil }); err != nil {
-				t.Fatal(err)
-			}
-			return is
-		}
-		if !suspect("t0", "create table made (n int)") {
-			t.Error("DDL raises no suspicion")
-		}
-		if !suspect("t1", "create table made (n int)") {
-			t.Error("the fence in front of DDL took its own suspicion back")
-		}
-		if suspect("t0", "select 1") {
-			t.Error("the fence was passed, and the suspicion stayed")
-		}
-	})
-}

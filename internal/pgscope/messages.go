@@ -19,24 +19,39 @@ const scopeSQL = "select pg_catalog.set_config('search_path', $1, true)"
 // a path of the session. A lone quote is no path, so that set_config fails, and
 // with it all that stands behind it in the packet.
 const (
-	fenceSQL    = fenceBefore + "$1" + fenceBehind
-	fenceBefore = "select pg_catalog.set_config('search_path', case when " + cleanSQL + " then "
+	fenceSQL    = fenceBefore + noTemps + fenceMiddle + "$1" + fenceBehind
+	fenceBefore = "select pg_catalog.set_config('search_path', case when " + ownPath + " and "
+	fenceMiddle = " then "
 	fenceBehind = ` else '"' end, true)`
 	fenceCode   = "22023" // invalid_parameter_value
+	missingCode = "26000" // invalid_sql_statement_name
 )
 
-// cleanSQL is true in a session that has no temporary schema, and no path of its
-// own. Operators are looked up by the path, which may be anything.
-const cleanSQL = "pg_catalog.pg_my_temp_schema() operator(pg_catalog.=) 0" +
-	" and (pg_catalog.current_setting('search_path') operator(pg_catalog.=) ''" +
-	` or pg_catalog.current_setting('search_path') operator(pg_catalog.=) '""')`
+// Operators are looked up by the path, which may be anything.
+const (
+	ownPath = "(pg_catalog.current_setting('search_path') operator(pg_catalog.=) ''" +
+		` or pg_catalog.current_setting('search_path') operator(pg_catalog.=) '""')`
+	noTemps = "pg_catalog.pg_my_temp_schema() operator(pg_catalog.=) 0"
+)
 
-// scopeStmt and fenceStmt are their names on the server. They are named, because
-// an unnamed one would destroy pgx's own unnamed statement, and the names cannot
-// be guessed, because SQL's EXECUTE could set the path by them.
+// A temporary schema stays when what was in it is gone (ON COMMIT DROP, a
+// function's scratch table). Sessions that have one get this fence, which looks
+// into it and takes longer: whatever is in a schema depends on it, and that is
+// how PostgreSQL itself empties it.
+const (
+	tempsSQL      = fenceBefore + noTempObjects + fenceMiddle + "$1" + fenceBehind
+	noTempObjects = "not exists (select from pg_catalog.pg_depend" +
+		" where refclassid operator(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass" +
+		" and refobjid operator(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
+)
+
+// These are their names on the server. They are named, because an unnamed one
+// would destroy pgx's own unnamed statement, and the names cannot be guessed,
+// because SQL's EXECUTE could set the path by them.
 var (
 	scopeStmt = "gormtenancy_" + rand.Text()
 	fenceStmt = "gormtenancy_" + rand.Text()
+	tempsStmt = "gormtenancy_" + rand.Text()
 )
 
 // begin starts a message of type t in b and returns where its length goes.

@@ -25,7 +25,7 @@ func (t tracer) start(ctx context.Context, conn *pgx.Conn, texts ...string) {
 	}
 	for _, text := range texts {
 		if err == nil {
-			_, err = inspect(w, s.Owner, text)
+			_, err = inspect(w, text)
 		}
 	}
 	if err != nil {

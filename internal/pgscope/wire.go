@@ -42,6 +42,13 @@ type answer struct {
 	fenced bool   // skip ends with the fence's
 }
 
+// refusal is what the server said to a statement that the wire inserted: nothing
+// behind it was executed.
+type refusal struct {
+	code   string // SQLSTATE
+	fenced bool   // it was the fence, in front of a transaction's first statement
+}
+
 // wire is the net.Conn that pgx speaks to.
 type wire struct {
 	net.Conn
@@ -60,14 +67,15 @@ type wire struct {
 	served     bool   // a statement was sent, the last one for
 	last       string // this owner
 	unfenced   bool   // a fence did not get that far
-	unclean    bool   // the fence found something of another owner's
+	refused    refusal
 	held       string // text of a BEGIN that was not sent yet
-	suspect    bool   // the session may have something that maker made
-	maker      string
-	dirty      bool // the open transaction's path may have been changed
-	tainted    bool // the session may have been changed
-	prepared   bool // the server knows the scope statement
-	prepFence  bool // and the fence
+	begun      string // of the last one
+	early      bool   // the armed statement comes before any snapshot
+	dirty      bool   // the open transaction's path may have been changed
+	tainted    bool   // the session may have been changed
+	prepared   bool   // the server knows the scope statement
+	prepFence  bool   // and the fence
+	temps      bool   // the session has a temporary schema, empty or not
 	pending    []answer
 	local      []byte // answers made here, not read by pgx yet
 	reading    bool   // Read waits for the server
@@ -98,7 +106,10 @@ func newWire(c net.Conn, p path, unnamed bool) *wire {
 // set arms the wire for the next groups.
 func (w *wire) set(a arm, s Scope) {
 	w.mu.Lock()
-	w.arm, w.scope, w.refusal = a, s, nil
+	w.arm, w.scope, w.refusal, w.early = a, s, nil, false
+	if a == armScope {
+		w.refused = refusal{}
+	}
 	w.mu.Unlock()
 }
 
@@ -163,7 +174,7 @@ func (w *wire) open() bool {
 func (w *wire) reusable() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.status == txIdle && !w.tainted
+	return w.status == txIdle && !w.tainted && w.refused.code == ""
 }
 
 // taint marks the session as changed.

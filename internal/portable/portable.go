@@ -14,17 +14,19 @@ import (
 )
 
 // ScopeSQL sets the path of the current transaction.
-const ScopeSQL = "select set_config('search_path', $1, true)"
+const ScopeSQL = "select pg_catalog.set_config('search_path', $1, true)"
 
 // FenceSQL does so for the first statement on a borrowed connection, and the
-// first of another owner. It fails if the session has a temporary schema, in which
-// the path would end.
-const FenceSQL = "select pg_catalog.set_config('search_path', case when " +
-	"pg_catalog.pg_my_temp_schema() operator(pg_catalog.=) 0 then $1 else '\"' end, true)"
+// first of another owner. It fails if there is anything in the session's temporary
+// schema, in which the path would end.
+const FenceSQL = "select pg_catalog.set_config('search_path', case when not exists (select from pg_catalog.pg_depend" +
+	" where refclassid operator(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass" +
+	" and refobjid operator(pg_catalog.=) pg_catalog.pg_my_temp_schema()) then $1 else '\"' end, true)"
 
 var (
 	errNoTransaction = errors.New("this command cannot run in a transaction, and this connection pool can scope it in no other way: open GORM with postgres.Open")
 	errEnds          = fmt.Errorf("%w: it ends the transaction, and with it the tenant's scope: use GORM's Commit, Rollback or Transaction", tenant.ErrForbidden)
+	errLeft          = errors.New("the pool's connections hold temporary objects, which every tenant would find: nothing was executed; drop them in the hook, the function or the trigger that makes them, or open GORM with postgres.Open")
 	errHolds         = errors.New("another tenant changed this connection's session: use a connection of its own for each tenant")
 )
 
@@ -43,6 +45,14 @@ func NewConnector(db *sql.DB, scope func(context.Context) (pgscope.Scope, error)
 		b.WriteString(", " + tenant.QuoteIdent(s))
 	}
 	return &Connector{db, scope, b.String() + ", pg_temp"}
+}
+
+// path returns the search_path of a scope.
+func (c *Connector) path(scope pgscope.Scope) string {
+	if scope.Schema == "" {
+		return `""`
+	}
+	return tenant.QuoteIdent(scope.Schema) + c.suffix
 }
 
 // Connect takes a connection of the foreign pool.
@@ -68,6 +78,7 @@ type session struct {
 	served  bool    // a statement was sent, the last one for
 	owner   string  // this owner, whose the transaction is
 	tainted bool
+	doubt   bool // the transaction's path may have been changed
 	dead    bool
 }
 
@@ -97,31 +108,67 @@ func (s *session) admit(ctx context.Context, text string) (pgscope.Scope, error)
 		return scope, errHolds
 	}
 	s.tainted = s.tainted || facts.SessionState()
+	if s.tx != nil && s.doubt {
+		if _, err := s.tx.ExecContext(ctx, ScopeSQL, s.c.path(scope)); err != nil {
+			return scope, err
+		}
+	}
+	s.doubt = s.tx != nil && facts.CallsUnknown()
 	return scope, nil
 }
 
-// begin opens a transaction in a scope.
+// maxSwaps bounds how many connections of the foreign pool are given up for one
+// transaction.
+const maxSwaps = 64
+
+// begin opens a transaction in a scope, on another connection of the foreign pool
+// if this one, which serves nobody yet, has temporary objects.
 func (s *session) begin(ctx context.Context, scope pgscope.Scope, opts *sql.TxOptions) (*sql.Tx, error) {
+	for swaps := 0; ; swaps++ {
+		tx, err := s.try(ctx, scope, opts)
+		switch {
+		case !errors.Is(err, errLeft):
+			return tx, err
+		case s.served:
+			return nil, errHolds
+		case swaps == maxSwaps:
+			return nil, err
+		}
+		if err := s.swap(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// swap has the foreign pool close the session's connection, and takes another one.
+func (s *session) swap(ctx context.Context) error {
+	_ = s.Close() // tainted: it answers what it was told
+	conn, err := s.c.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	s.conn, s.dead, s.tainted = conn, false, false
+	return nil
+}
+
+// try opens a transaction in a scope on the session's connection.
+func (s *session) try(ctx context.Context, scope pgscope.Scope, opts *sql.TxOptions) (*sql.Tx, error) {
 	tx, err := s.conn.BeginTx(ctx, opts)
 	if err != nil {
 		return nil, err
-	}
-	path := `""`
-	if scope.Schema != "" {
-		path = tenant.QuoteIdent(scope.Schema) + s.c.suffix
 	}
 	text := ScopeSQL
 	if !s.served || s.owner != scope.Owner {
 		text = FenceSQL
 	}
-	if _, err := tx.ExecContext(ctx, text, path); err != nil {
+	if _, err := tx.ExecContext(ctx, text, s.c.path(scope)); err != nil {
 		s.dead, s.tainted = true, true
 		if text == FenceSQL && isUnclean(err) {
-			return nil, errors.Join(driver.ErrBadConn, tx.Rollback()) // try another: nothing was executed
+			return nil, errors.Join(errLeft, tx.Rollback())
 		}
 		return nil, errors.Join(err, tx.Rollback())
 	}
-	s.served, s.owner = true, scope.Owner
+	s.served, s.owner, s.doubt = true, scope.Owner, false
 	return tx, nil
 }
 

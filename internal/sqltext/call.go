@@ -37,7 +37,7 @@ func runsNoCode(name []byte) bool {
 // mayCall reports whether the statement is one whose calls CallsUnknown tells.
 func (st *statement) mayCall() bool {
 	switch st.command {
-	case wSelect, wValues, wTable, wWith, wUpdate, wDelete, wInspect:
+	case wSelect, wValues, wTable, wWith, wInsert, wUpdate, wDelete, wMerge, wInspect:
 		return true
 	}
 	return false
@@ -67,11 +67,13 @@ func (s *scanner) inCatalog() bool {
 }
 
 // notCalled reports whether the name before the parenthesis is no function's:
-// an alias or a WITH query with its columns, or a keyword where only the
-// keyword can stand.
+// an alias, a WITH query or an INSERT's table with its columns, or a keyword
+// where only the keyword can stand.
 func (s *scanner) notCalled() bool {
 	before := s.last2
 	switch {
+	case s.stmt.command == wInsert && (before.word == wInto || before.word == wOn && s.reads("conflict")):
+		return true
 	case before.word == wAs, before.word == wOrdinality, before.kind == rightParen && !s.vague:
 		return true
 	case s.ctes&s.bit() != 0 && (before.kind == comma || before.word == wWith || before.word == wRecursive):
@@ -94,6 +96,11 @@ func (s *scanner) notCalled() bool {
 		return before.word == wTablesample
 	}
 	return false
+}
+
+// reads reports whether the last token is a bare word.
+func (s *scanner) reads(word string) bool {
+	return s.last.kind == bare && strings.EqualFold(s.text[s.last.start:s.last.end], word)
 }
 
 // sessionCall looks for functions that change the session.

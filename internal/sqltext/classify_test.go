@@ -332,6 +332,10 @@ func TestCallsUnknown(t *testing.T) {
 		"select 1": false, "select count(*) from t": false, "select nextval('s')": false, "select pg_catalog.lower('X')": false,
 		"select * from t as x (a, b) for update": false, "select pg_advisory_xact_lock(1)": false, `insert into "t" ("a") values (1)`: false,
 		"update t set a = lower(b) where c in (1, 2)": false, "select 'report()'": false,
+		"do $$ begin end $$": true, "select 1; call p()": true, "execute p": true, "insert into t (a) values (report())": true,
+		"insert into t (a) select b from report() on conflict (a) do nothing": true, "merge into t using s on report(t.a)": true,
+		`insert into "t" ("a") values (lower('x')) on conflict ("a") do update set "a" = excluded."a" where "t"."a" in (1) returning "id"`: false,
+		"insert into t as x (a) values (1)": false, "select * from t join u on conflict(t.a)": true,
 	} {
 		if got := Classify(text).CallsUnknown(); got != want {
 			t.Errorf("%s: got %v", text, got)

@@ -104,9 +104,9 @@ func (f Facts) Command() Kind { return Kind(f >> kindShift & kindMask) }
 // is from before the lock.
 func (f Facts) BeforeSnapshot() bool { return f&early != 0 }
 
-// CallsUnknown reports whether a query, an UPDATE or a DELETE calls a function
-// that is not PostgreSQL's own, so that nobody knows what it does. INSERT's
-// columns look like a call and are not looked at.
+// CallsUnknown reports whether the text runs what nobody knows: a function that is
+// not PostgreSQL's own, a procedure, a block, a prepared statement. The columns of
+// an INSERT into a qualified name, or behind a WITH, are taken for a call.
 func (f Facts) CallsUnknown() bool { return f&calls != 0 }
 
 // BeginsTransaction reports whether the text begins a transaction (BEGIN, START

@@ -37,6 +37,8 @@ func (s *scanner) begin(w word) {
 		s.facts |= early
 	}
 	switch w {
+	case wRuns:
+		s.facts |= calls
 	case wVacuum:
 		s.facts |= alone
 	case wBegin, wStart:
@@ -55,7 +57,7 @@ func kindOf(w word) Kind {
 	switch w {
 	case wInspect:
 		return Read
-	case wInsert, wUpdate, wDelete, wMerge, wWrite:
+	case wInsert, wUpdate, wDelete, wMerge, wWrite, wRuns:
 		return Write
 	case wDDL, wCreate, wAlter, wDrop, wReindex, wVacuum, wCluster:
 		return DDL

@@ -11,6 +11,7 @@ const (
 	// Commands of which only the kind matters.
 	wDDL
 	wWrite
+	wRuns // nobody knows what
 	wControl
 	wKeeps   // leaves something on the session
 	wInspect // reads, but what a standby would answer otherwise
@@ -121,7 +122,8 @@ var spellings = []struct {
 	names string
 }{
 	{wDDL, "analyse analyze comment grant import reassign refresh revoke security truncate"},
-	{wWrite, "call copy do execute notify"},
+	{wWrite, "copy notify"},
+	{wRuns, "call do execute"},
 	{wControl, "checkpoint close lock move release savepoint unlisten"},
 	{wKeeps, "deallocate listen load"},
 	{wInspect, "explain fetch show"},

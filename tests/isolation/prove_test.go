@@ -40,7 +40,7 @@ func TestProve(t *testing.T) {
 		db, ids, dsns := newFleet(t, s, *fleetSize)
 		tenanttest.Prove(t, db, tenanttest.ProveConfig{
 			Tenants: ids, Operations: *operations, Workers: 32, Seed: *seed,
-			Disturb: killer(t, dsns),
+			Disturb: killer(t, dsns), LeaveBehind: true,
 		})
 	})
 }
