@@ -93,8 +93,11 @@ func (m tenantMigrator) ours(value any, change func() error) error {
 	return change()
 }
 
-// oursIndex is ours for an index.
+// oursIndex is ours for an index and its table.
 func (m tenantMigrator) oursIndex(value any, name string, change func() error) error {
+	if err := m.ours(value, func() error { return nil }); err != nil {
+		return err
+	}
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
 		if stmt.Schema != nil {
 			if idx := stmt.Schema.LookIndex(name); idx != nil {
@@ -134,7 +137,7 @@ func (m tenantMigrator) CreateTable(values ...any) error {
 		return err
 	}
 	for _, value := range values {
-		if err := m.named(value); err != nil {
+		if err := errors.Join(m.named(value), m.related(value)); err != nil {
 			return err
 		}
 	}
@@ -144,6 +147,22 @@ func (m tenantMigrator) CreateTable(values ...any) error {
 // named refuses a table that is named with another schema.
 func (m tenantMigrator) named(value any) error {
 	return m.RunWithValue(value, func(stmt *gorm.Statement) error { return m.checkName(written(stmt)) })
+}
+
+// related refuses relations to tables that are named with another schema: foreign
+// keys and join tables are made of them.
+func (m tenantMigrator) related(value any) error {
+	return m.RunWithValue(value, func(stmt *gorm.Statement) error {
+		if stmt.Schema == nil {
+			return nil
+		}
+		for _, r := range stmt.Schema.Relationships.Relations {
+			if err := checkRelation(r, m.checkName); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // HasTable reports whether the tenant has a table.
@@ -251,6 +270,9 @@ func (m tenantMigrator) RenameColumn(value any, oldName, field string) error {
 
 // CreateConstraint adds a constraint to a table of the tenant's schema.
 func (m tenantMigrator) CreateConstraint(value any, name string) error {
+	if err := m.related(value); err != nil {
+		return err
+	}
 	return m.ours(value, func() error { return m.Migrator.CreateConstraint(value, name) })
 }
 

@@ -1,9 +1,10 @@
 package tenantplugin
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
-	"regexp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -32,8 +33,15 @@ func (p *Plugin) checkTable(st *gorm.Statement) error {
 		}
 		return p.checkName(st.Table)
 	}
-	if err := p.checkVars(st.TableExpr.Vars); err != nil {
-		return err
+	for _, v := range st.TableExpr.Vars {
+		if e, ok := v.(clause.Expr); ok {
+			if err := p.checkName(e.SQL); err != nil {
+				return err
+			}
+		}
+		if err := p.checkValue(v); err != nil {
+			return err
+		}
 	}
 	return p.checkName(st.TableExpr.SQL)
 }
@@ -41,23 +49,56 @@ func (p *Plugin) checkTable(st *gorm.Statement) error {
 // checkClauses looks at the clauses that can bring tables of their own. An
 // association over a join table makes a FROM.
 func (p *Plugin) checkClauses(clauses map[string]clause.Clause) error {
-	if from, ok := clauses["FROM"].Expression.(clause.From); ok {
-		for _, t := range from.Tables {
-			if err := p.checkName(t.Name); err != nil {
-				return err
-			}
-		}
-		for _, j := range from.Joins {
-			if err := p.checkName(j.Table.Name); err != nil {
-				return err
-			}
+	for _, c := range clauses {
+		if err := p.checkValue(c.Expression); err != nil {
+			return err
 		}
 	}
-	if insert, ok := clauses["INSERT"].Expression.(clause.Insert); ok {
-		return p.checkName(insert.Table.Name)
+	return nil
+}
+
+// checkValue looks for tables in a clause, an expression, or a value of one.
+func (p *Plugin) checkValue(value any) error {
+	switch v := value.(type) {
+	case clause.Table:
+		return p.checkName(v.Name)
+	case clause.From:
+		return errors.Join(checkAll(p, v.Tables), checkAll(p, v.Joins))
+	case clause.Join:
+		return errors.Join(p.checkName(v.Table.Name), p.checkValue(v.Expression), checkAll(p, v.ON.Exprs))
+	case clause.Insert:
+		return p.checkName(v.Table.Name)
+	case clause.Update:
+		return p.checkName(v.Table.Name)
+	case clause.Select:
+		return p.checkValue(v.Expression)
+	case clause.Where:
+		return checkAll(p, v.Exprs)
+	case clause.AndConditions:
+		return checkAll(p, v.Exprs)
+	case clause.OrConditions:
+		return checkAll(p, v.Exprs)
+	case clause.NotConditions:
+		return checkAll(p, v.Exprs)
+	case clause.Expr:
+		return checkAll(p, v.Vars)
+	case clause.NamedExpr:
+		return checkAll(p, v.Vars)
+	case sql.NamedArg:
+		return p.checkValue(v.Value)
+	case []any:
+		return checkAll(p, v)
+	case map[string]any:
+		return checkAll(p, slices.Collect(maps.Values(v)))
 	}
-	if update, ok := clauses["UPDATE"].Expression.(clause.Update); ok {
-		return p.checkName(update.Table.Name)
+	return nil
+}
+
+func checkAll[T any](p *Plugin, values []T) error {
+	for _, v := range values {
+		if err := p.checkValue(v); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -66,7 +107,10 @@ func (p *Plugin) checkClauses(clauses map[string]clause.Clause) error {
 // ("Manager.Company").
 func (p *Plugin) checkJoins(st *gorm.Statement) error {
 	for _, j := range st.Joins {
-		if err := p.checkVars(j.Conds); err != nil {
+		if err := checkAll(p, j.Conds); err != nil {
+			return err
+		}
+		if err := p.checkValue(j.Expression); err != nil {
 			return err
 		}
 		for s, names := st.Schema, strings.Split(j.Name, "."); s != nil && len(names) > 0; names = names[1:] {
@@ -74,7 +118,7 @@ func (p *Plugin) checkJoins(st *gorm.Statement) error {
 			if relation == nil {
 				break
 			}
-			if err := p.checkRelation(relation); err != nil {
+			if err := checkRelation(relation, p.checkName); err != nil {
 				return err
 			}
 			s = relation.FieldSchema
@@ -83,25 +127,14 @@ func (p *Plugin) checkJoins(st *gorm.Statement) error {
 	return nil
 }
 
-func (p *Plugin) checkRelation(r *schema.Relationship) error {
+// checkRelation checks the names of a relation's tables.
+func checkRelation(r *schema.Relationship, checkName func(string) error) error {
 	if r.JoinTable != nil {
-		if err := p.checkName(r.JoinTable.Table); err != nil {
+		if err := checkName(r.JoinTable.Table); err != nil {
 			return err
 		}
 	}
-	return p.checkName(r.FieldSchema.Table)
-}
-
-// checkVars looks for tables among the values of an expression.
-func (p *Plugin) checkVars(vars []any) error {
-	for _, v := range vars {
-		if t, ok := v.(clause.Table); ok {
-			if err := p.checkName(t.Name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return checkName(r.FieldSchema.Table)
 }
 
 // checkName refuses a table name with a schema that is not shared on purpose.
@@ -110,12 +143,8 @@ func (p *Plugin) checkName(name string) error {
 	if !strings.Contains(name, ".") {
 		return nil
 	}
-	found := qualified.FindAllStringSubmatch(name, -1)
-	if !strings.Contains(name, "(") { // no subquery, whose columns look alike
-		found = append(found, listed.FindAllStringSubmatch(name, -1)...)
-	}
-	for _, m := range found {
-		if !p.mayName(m[1] + m[2]) {
+	for _, schema := range newFromList(name).schemas() {
+		if !p.mayName(schema) {
 			return fmt.Errorf("%w: table %q names a schema; the tenant's comes from the context, shared ones are named with WithSearchPath",
 				tenant.ErrForbidden, shown(name))
 		}
@@ -135,14 +164,6 @@ func shown(name string) string {
 	}
 	return name
 }
-
-// withSchema matches a name with a schema, in quotes or not.
-const withSchema = `\s*(?:"([^"]+)"|([\pL_][\pL\pN_$]*))\s*\.\s*["\pL_]`
-
-var (
-	qualified = regexp.MustCompile(`(?i)(?:^|\b(?:only|join|lateral)\b)` + withSchema)
-	listed    = regexp.MustCompile(`,` + withSchema)
-)
 
 // mayName reports whether SQL may name a schema: PostgreSQL's own and those
 // that are shared on purpose.

@@ -126,7 +126,10 @@ func run[T any](ctx context.Context, c *Conn, text string, planned bool, do func
 		text = c.hot.text(s, text)
 	}
 	res, err := do(text)
-	for tries := 1; err != nil && tries < maxTries && c.again(ctx, s, err); tries++ {
+	for tries := 1; err != nil && tries < maxTries; tries++ {
+		if err = c.mend(ctx, s, err); err != nil {
+			break
+		}
 		res, err = do(text)
 	}
 	if c.wire.tookUserTypes() {

@@ -16,8 +16,9 @@
 //	COMMIT of an unused transaction   answered here, the server never hears of it
 //
 // The first statement of another owner than before has a fence for a scope: the
-// same set_config, which fails if the session has a temporary schema or a path of
-// its own. Then nothing behind it ran, and the connection is closed (guard.go).
+// same set_config, which fails if the session holds temporary objects or a path of
+// its own. Then nothing behind it ran: the session is tidied, and the statement sent
+// again (guard.go).
 //
 // The scope of a statement comes from its own context, through Config.Scope.
 //
@@ -26,6 +27,6 @@
 // connection closed; a connection at rest has an empty search_path; a
 // connection that user SQL has changed in its text's own words is not valid for reuse.
 //
-// It does not pool, route or retry (but for one stale plan, outside
-// transactions), and it does not see through functions, DO blocks or PREPARE.
+// It does not pool, route or retry (but for what the server refused to begin: a
+// stale plan, the fence), and it does not see through functions, DO blocks or PREPARE.
 package pgscope

@@ -105,24 +105,25 @@ func (c *Conn) tidy(ctx context.Context, owner string) error {
 	return nil
 }
 
-// again reports whether a statement that failed with err is to be sent again:
-// none of it was executed, and what was in its way is gone.
-func (c *Conn) again(ctx context.Context, s Scope, err error) bool {
+// mend returns nil if a statement that failed with err is to be sent again: none of
+// it was executed, and what was in its way is gone.
+func (c *Conn) mend(ctx context.Context, s Scope, err error) error {
 	r := c.wire.tookRefused()
 	switch {
 	case c.wire.open():
-		if !r.fenced || c.restart(ctx, s) != nil {
-			return false
+		if !r.fenced {
+			return err
 		}
+		err = c.restart(ctx, s)
 	case r.code == fenceCode:
-		if c.tidy(ctx, s.Owner) != nil {
-			return false
-		}
-	case r.code == "" && !stalePlan(err):
-		return false
+		err = c.tidy(ctx, s.Owner)
+	case r.code != "", stalePlan(err):
+		err = nil
 	}
-	c.wire.set(armScope, s)
-	return true
+	if err == nil {
+		c.wire.set(armScope, s)
+	}
+	return err
 }
 
 // early prepares for a command that has to come before the transaction's
