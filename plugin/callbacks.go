@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 
 	"github.com/gormtenancy/gormtenancy/resolver"
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -197,14 +198,15 @@ func (p *Plugin) admit(db *gorm.DB, when admission) bool {
 }
 
 // fail fails a statement that names what it may not, and reports whether that is
-// all there is to do. One that is only built may become a part of another, which
-// would not hear of an error: it fails in the server.
+// all there is to do. One that is only built is not sent, and may name anything;
+// but a subquery becomes a part of a statement that does not hear of its error,
+// which therefore fails in the server.
 func (p *Plugin) fail(db *gorm.DB, err error, when admission) bool {
 	switch {
 	case !db.DryRun:
 		refuse(db, err, when)
 		return when != below
-	case when == pooled:
+	case when == pooled && db.Logger == logger.Discard: // how GORM builds a subquery (gorm.Statement.AddVar)
 		db.Statement.SQL.WriteString("SELECT " + tenant.QuoteIdent(err.Error()))
 	}
 	return false

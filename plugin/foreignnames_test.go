@@ -108,6 +108,7 @@ func TestForeignNamesInsideStatements(t *testing.T) {
 		"a subquery in Table":  db.Table("(?) AS u", foreign).Pluck("name", &names).Error,
 		"a subquery in Select": db.Model(&User{}).Select("(?)", foreign).Scan(&names).Error,
 		"a subquery in Where":  db.Model(&User{}).Where("name IN (?)", foreign).Pluck("name", &names).Error,
+		"a generic subquery":   db.Model(&User{}).Where("name IN (?)", gorm.G[foreignUser](db).Select("name")).Pluck("name", &names).Error,
 	} {
 		if err == nil || !strings.Contains(err.Error(), "statement is not allowed") {
 			t.Errorf("%s: %v", what, err)

@@ -3,6 +3,8 @@ package tenantplugin_test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"strings"
 	"testing"
 	"time"
@@ -90,9 +92,10 @@ func TestNamingStrategyWithSchema(t *testing.T) {
 // What is only built is not run, and reads as without the plugin.
 func TestDryRun(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, pgtest.Any(t))
+	w := newWorldWith(t, pgtest.Any(t), &gorm.Config{Logger: logger.New(log.New(io.Discard, "", 0), logger.Config{})}, func(*postgres.Config) {})
 	plain := openPlain(t, w.dsn[0])
 	for name, build := range map[string]func(*gorm.DB) *gorm.DB{
+		"Table":  func(db *gorm.DB) *gorm.DB { return db.Table("other.users").Find(&[]User{}) },
 		"First":  func(db *gorm.DB) *gorm.DB { return db.Joins("left join pets on true").First(&User{}, 1) },
 		"Create": func(db *gorm.DB) *gorm.DB { return db.Create(&Pet{Name: "dry"}) },
 		"Update": func(db *gorm.DB) *gorm.DB { return db.Model(&Pet{ID: 1}).Update("name", "dry") },
