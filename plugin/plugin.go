@@ -23,8 +23,7 @@ const Name = "gormtenancy"
 type Plugin struct {
 	opts options
 
-	// provisioning holds the turn of the one that migrates WithModels.
-	provisioning chan struct{}
+	models provisioning
 
 	// mu guards what follows. It is held throughout Initialize.
 	mu     sync.Mutex
@@ -38,7 +37,7 @@ type Plugin struct {
 
 // New returns a plugin for db.Use.
 func New(opts ...Option) *Plugin {
-	p := &Plugin{provisioning: make(chan struct{}, 1)}
+	p := &Plugin{models: newProvisioning()}
 	for _, o := range opts {
 		if o != nil {
 			o(&p.opts)
@@ -226,21 +225,6 @@ func (p *Plugin) attach(db *gorm.DB, base *source) (err error) {
 		}
 	}
 	return nil
-}
-
-// provision creates the models' tables of a new tenant, all or none. One after
-// the other: GORM's AutoMigrate writes to the parsed models that all share
-// (schema.ParseIndexes).
-func (p *Plugin) provision(ctx context.Context, _ tenant.Tenant) error {
-	select {
-	case p.provisioning <- struct{}{}:
-		defer func() { <-p.provisioning }()
-	case <-ctx.Done():
-		return fmt.Errorf("wait for another tenant's tables: %w", context.Cause(ctx))
-	}
-	return p.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		return tx.AutoMigrate(p.opts.models...)
-	})
 }
 
 // resolverName is dbresolver's name in gorm.Config.Plugins and of its

@@ -1,0 +1,113 @@
+package tenantplugin
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"gorm.io/gorm"
+
+	"github.com/gormtenancy/gormtenancy/internal/sqltext"
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// provisioning is what WithModels needs. AutoMigrate asks the catalog about every
+// table, column and index: 100 round trips and more for a few models. What it
+// executes in an empty schema is the same for each, so the first one is recorded,
+// and the others get the record as one message.
+type provisioning struct {
+	// turn is taken by the one that migrates: GORM's AutoMigrate writes to the
+	// parsed models that all share (schema.ParseIndexes).
+	turn   chan struct{}
+	record *atomic.Pointer[string]
+}
+
+func newProvisioning() provisioning {
+	return provisioning{make(chan struct{}, 1), &atomic.Pointer[string]{}}
+}
+
+// provision creates the models' tables of a new tenant, all or none.
+func (p *Plugin) provision(ctx context.Context, t tenant.Tenant) error {
+	if script := p.models.record.Load(); script != nil {
+		err := p.replay(ctx, t, *script)
+		if err == nil {
+			return nil
+		}
+		// The schema may not be empty: a creation was taken over. What AutoMigrate
+		// says of it is the answer.
+		p.opts.logger.InfoContext(ctx, "tenantplugin: the recorded tables were refused, migrating instead", "tenant", t.ID, "error", err)
+	}
+	return p.migrate(ctx)
+}
+
+// replay makes the recorded tables in one message, which is one transaction. Where
+// the schema is missing, CREATE TABLE would make temporary ones: hence the cast.
+func (p *Plugin) replay(ctx context.Context, t tenant.Tenant, script string) error {
+	exists := "SELECT '" + strings.ReplaceAll(tenant.QuoteIdent(t.Schema), "'", "''") + "'::pg_catalog.regnamespace;\n"
+	_, err := p.pools.Primary.ExecContext(ctx, exists+script)
+	return err
+}
+
+// migrate runs AutoMigrate, and records it if there is no record yet.
+func (p *Plugin) migrate(ctx context.Context) error {
+	select {
+	case p.models.turn <- struct{}{}:
+		defer func() { <-p.models.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another tenant's tables: %w", context.Cause(ctx))
+	}
+	rec := &recorder{}
+	err := p.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		empty, err := isEmpty(tx)
+		if err != nil {
+			return err
+		}
+		rec.partial = !empty
+		return rec.on(tx).AutoMigrate(p.opts.models...)
+	})
+	if err == nil && !rec.partial && p.models.record.Load() == nil {
+		script := strings.Join(rec.texts, ";\n")
+		p.models.record.Store(&script)
+	}
+	return err
+}
+
+const emptySchemaSQL = `SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid = 'pg_catalog.pg_namespace'::regclass
+	AND refobjid = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema()))`
+
+// isEmpty reports whether nothing is in the tenant's schema.
+func isEmpty(tx *gorm.DB) (empty bool, err error) {
+	err = tx.Raw(emptySchemaSQL).Scan(&empty).Error
+	return empty, err
+}
+
+// recorder is a transaction that notes what is executed in it.
+type recorder struct {
+	gorm.ConnPool
+	gorm.TxCommitter
+	texts   []string
+	partial bool // the texts alone do not make what was made
+}
+
+// on returns tx, recorded.
+func (r *recorder) on(tx *gorm.DB) *gorm.DB {
+	pool := tx.Statement.ConnPool
+	committer, ok := pool.(gorm.TxCommitter)
+	if !ok {
+		r.partial = true
+		return tx
+	}
+	r.ConnPool, r.TxCommitter = pool, committer
+	tx = tx.Session(&gorm.Session{NewDB: true, Context: tx.Statement.Context})
+	tx.Statement.ConnPool = r
+	return tx
+}
+
+// ExecContext implements gorm.ConnPool.
+func (r *recorder) ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	r.texts = append(r.texts, text)
+	r.partial = r.partial || len(args) > 0 || sqltext.Of(text).Command() != sqltext.DDL
+	return r.ConnPool.ExecContext(ctx, text, args...)
+}

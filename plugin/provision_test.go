@@ -1,0 +1,83 @@
+package tenantplugin_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/gormtenancy/gormtenancy/internal/pgtest"
+	tenantplugin "github.com/gormtenancy/gormtenancy/plugin"
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+// structureSQL tells all of a schema but its name.
+const structureSQL = `select string_agg(x, E'\n' order by x) from (
+	select format('%s %s %s', relname, relkind, relpersistence) from pg_class where relnamespace = current_schema()::regnamespace
+	union all select attrelid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull || ' ' || coalesce(pg_get_expr(adbin, adrelid), '')
+		from pg_attribute join pg_class c on c.oid = attrelid left join pg_attrdef on adrelid = attrelid and adnum = attnum
+		where relnamespace = current_schema()::regnamespace and attnum > 0
+	union all select conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) from pg_constraint where connamespace = current_schema()::regnamespace
+	union all select replace(indexdef, schemaname || '.', '') from pg_indexes where schemaname = current_schema()) s(x)`
+
+type tag struct {
+	ID    uint
+	Label string `gorm:"index:,type:gin,expression:to_tsvector('simple'\\, label);comment:it's a label"`
+	Users []User `gorm:"many2many:tagged"`
+	Price string `gorm:"type:numeric(10,2);default:0;check:price >= 0"`
+}
+
+// The second tenant gets from the record what AutoMigrate made for the first.
+func TestRecordedTablesAreTheSame(t *testing.T) {
+	t.Parallel()
+	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
+		for name, mode := range sending {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w := provisionedBy(t, tenantplugin.Database(t, s)+mode.dsn, &gorm.Config{PrepareStmt: mode.prepared, Logger: logger.Discard})
+				var first, second, third string
+				for i, got := range []*string{&first, &second, &third} {
+					id := tenant.ID(fmt.Sprint("t", i))
+					_, err := w.plugin.Registry().Create(t.Context(), tenant.Spec{ID: id})
+					ok(t, err)
+					ok(t, w.as(t, id).Raw(structureSQL).Scan(got).Error)
+				}
+				if first == "" || first != second || first != third {
+					t.Errorf("first:\n%s\nsecond:\n%s\nthird:\n%s", first, second, third)
+				}
+				if n := countTemp(t, w); n != 0 {
+					t.Errorf("%d temporary relations", n)
+				}
+			})
+		}
+	})
+}
+
+func provisionedBy(t *testing.T, dsn string, gc *gorm.Config) *world {
+	t.Helper()
+	w := &world{dsn: [2]string{dsn}}
+	var log bytes.Buffer
+	db, err := gorm.Open(postgres.Open(dsn), gc)
+	ok(t, err)
+	w.db, w.plugin = db, tenantplugin.New(tenantplugin.WithModels(&User{}, &Pet{}, &tag{}),
+		tenantplugin.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	ok(t, db.Use(w.plugin))
+	t.Cleanup(func() {
+		ok(t, w.plugin.Close())
+		if !tenantplugin.Recorded(w.plugin) || strings.Contains(log.String(), "recorded") {
+			t.Errorf("the record was not used: %s", &log)
+		}
+	})
+	return w
+}
+
+func countTemp(t *testing.T, w *world) (n int64) {
+	t.Helper()
+	ok(t, w.db.WithContext(tenant.Shared(t.Context())).Raw("select count(*) from pg_class where relpersistence = 't'").Scan(&n).Error)
+	return n
+}
