@@ -123,7 +123,7 @@ func TestOtherProcess(t *testing.T) {
 	eventually(t, "deletion", func() bool { _, err := b.Lookup(t.Context(), "acme"); return errors.Is(err, tenant.ErrUnknown) })
 	create(t, a, "globex")
 	eventually(t, "creation", func() bool { got, err := b.Lookup(t.Context(), "globex"); return err == nil && got.State.Serves() })
-	run(t, a.cfg.DSN, "TRUNCATE tenancy.tenants")
+	run(t, a.cfg.DSN, "TRUNCATE tenancy.tenants CASCADE")
 	eventually(t, "truncation", func() bool { _, err := b.Lookup(t.Context(), "globex"); return errors.Is(err, tenant.ErrUnknown) })
 }
 
