@@ -72,10 +72,20 @@ func (r *Registry) plan(spec tenant.Spec) (*record, error) {
 	if spec.Tier == "" {
 		spec.Tier = tenant.TierDefault
 	}
-	if !(Filter{Tier: spec.Tier}).matchable() || len(spec.Tier) > tenant.MaxIDLen {
-		return nil, fmt.Errorf("tier %.64q: want at most %d printable ASCII characters", spec.Tier, tenant.MaxIDLen)
+	if err := checkTier(spec.Tier); err != nil {
+		return nil, err
 	}
-	return &record{Tenant: tenant.Tenant{ID: spec.ID, Schema: spec.Schema, Tier: spec.Tier}}, nil
+	if err := spec.Attributes.Validate(); err != nil {
+		return nil, err
+	}
+	return &record{Tenant: tenant.Tenant{ID: spec.ID, Schema: spec.Schema, Tier: spec.Tier, Attributes: spec.Attributes}}, nil
+}
+
+func checkTier(t tenant.Tier) error {
+	if t == "" || !(Filter{Tier: t}).matchable() || len(t) > tenant.MaxIDLen {
+		return fmt.Errorf("tier %.64q: want 1 to %d printable ASCII characters", t, tenant.MaxIDLen)
+	}
+	return nil
 }
 
 // creation is one Create under way.
@@ -118,7 +128,7 @@ func (c *creation) claim(ctx context.Context) error {
 		return err
 	}
 	c.begun = false
-	rec, err = one(c.lock.Query(ctx, c.r.sql.takeOver, t.ID, c.r.cfg.ProvisionTimeout.Seconds()))
+	rec, err = alter(ctx, c.lock, c.r.sql.takeOver, t.ID, c.r.cfg.ProvisionTimeout.Seconds())
 	if err != nil {
 		return failed(ctx, "take over its row", err)
 	}
@@ -132,8 +142,8 @@ func (c *creation) claim(ctx context.Context) error {
 
 // insert enters a row. It returns nil if the ID or the schema is taken.
 func (r *Registry) insert(ctx context.Context, l *tenantLock, rec *record) (*record, error) {
-	got, err := one(l.Query(ctx, r.sql.insert, rec.ID, rec.Schema, rec.State, rec.Tier,
-		rec.Placement.Shard, rec.Placement.Region, rec.origin))
+	got, err := alter(ctx, l, r.sql.insert, rec.ID, rec.Schema, rec.State, rec.Tier,
+		rec.Placement.Shard, rec.Placement.Region, rec.origin, rec.Attributes.String(), *r.recipe.Load())
 	switch {
 	case sqlState(err) == foreignKeyViolation:
 		return nil, unknownShard(rec.Placement.Shard)
@@ -156,7 +166,7 @@ func (c *creation) provision(ctx context.Context) error {
 }
 
 func (c *creation) activate(ctx context.Context) (tenant.Tenant, error) {
-	rec, err := one(c.lock.Query(ctx, c.r.sql.activate, c.rec.ID, c.rec.origin, c.rec.attempt))
+	rec, err := alter(ctx, c.lock, c.r.sql.activate, c.rec.ID, c.rec.origin, c.rec.attempt)
 	switch {
 	case err != nil:
 		return tenant.Tenant{}, failed(ctx, "activate it", err)
@@ -230,7 +240,7 @@ func (c *creation) remove(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := c.lock.Exec(ctx, c.r.sql.remove, c.rec.ID, c.rec.origin, c.rec.attempt); err != nil {
+	if _, err := alter(ctx, c.lock, c.r.sql.remove, c.rec.ID, c.rec.origin, c.rec.attempt); err != nil {
 		return failed(ctx, "remove its row", err)
 	}
 	return nil

@@ -29,6 +29,13 @@
 //	                        v
 //	                     (no row)
 //
+// Rename gives an active or suspended tenant another ID, RenameSchema a suspended
+// one's schema another name; what it was called before stays its own. Hosts and
+// aliases (AddName) lead to it whatever it is called.
+//
+// Every change is an event (Events) with its actor (WithActor), what was before and
+// what is after, in the change's own transaction, whoever makes it.
+//
 // Adopt enters a schema that exists already as active. Each of Create, Adopt
 // and Delete holds the tenant's advisory lock on the control database.
 //

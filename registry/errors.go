@@ -20,6 +20,8 @@ var (
 	ErrNoSchema = errors.New("schema does not exist: create the tenant with Create, or correct Spec.Schema and Spec.Shard")
 	// ErrNoShard: there is no shard for a new tenant.
 	ErrNoShard = errors.New("no shard for the tenant: register one with AddShard")
+	// ErrNameTaken: the name leads to another tenant.
+	ErrNameTaken = errors.New("name leads to another tenant: remove it there first")
 	// ErrShardInUse: tenants live on the shard.
 	ErrShardInUse = errors.New("shard has tenants: move or delete them first")
 )

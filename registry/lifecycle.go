@@ -89,11 +89,11 @@ func (r *Registry) change(ctx context.Context, verb string, id tenant.ID, from, 
 		return err
 	}
 	defer r.cache.invalidate(id)
-	tag, err := r.questions.Exec(ctx, r.sql.setState, id, from, to)
+	rec, err := alter(ctx, r.questions, r.sql.setState, id, from, to)
 	if err != nil {
 		return failed(ctx, verb+" tenant "+string(id), err)
 	}
-	if tag.RowsAffected() > 0 {
+	if rec != nil {
 		return nil
 	}
 	t, err := r.Get(ctx, id)
@@ -101,6 +101,41 @@ func (r *Registry) change(ctx context.Context, verb string, id tenant.ID, from, 
 		return err
 	}
 	return fmt.Errorf("%s tenant %s: it is %s, only an %s tenant can be: %w", verb, id, t.State, from, ErrState)
+}
+
+// SetTier puts the tenant into another tier. The error wraps tenant.ErrInvalidID,
+// tenant.ErrUnknown or tenant.ErrUnavailable unless the tier is at fault.
+func (r *Registry) SetTier(ctx context.Context, id tenant.ID, tier tenant.Tier) error {
+	if err := checkTier(tier); err != nil {
+		return err
+	}
+	return r.update(ctx, "set the tier of tenant "+string(id), id, r.sql.setTier, tier)
+}
+
+// SetAttributes replaces the tenant's attributes. The error wraps
+// tenant.ErrInvalidAttributes, tenant.ErrInvalidID, tenant.ErrUnknown or
+// tenant.ErrUnavailable.
+func (r *Registry) SetAttributes(ctx context.Context, id tenant.ID, a tenant.Attributes) error {
+	if err := a.Validate(); err != nil {
+		return err
+	}
+	return r.update(ctx, "set the attributes of tenant "+string(id), id, r.sql.setAttributes, a.String())
+}
+
+// update runs a statement that changes one column.
+func (r *Registry) update(ctx context.Context, op string, id tenant.ID, sql string, value any) error {
+	if _, err := tenant.ParseID(string(id)); err != nil {
+		return err
+	}
+	defer r.cache.invalidate(id)
+	rec, err := alter(ctx, r.questions, sql, id, value)
+	if err != nil {
+		return failed(ctx, op, err)
+	}
+	if rec == nil {
+		return unknown(id)
+	}
+	return nil
 }
 
 // Delete drops the tenant's schema, with all that is in it and all that depends
@@ -122,7 +157,7 @@ func (r *Registry) Delete(ctx context.Context, id tenant.ID) error {
 	defer l.unlock(ctx)
 	defer r.cache.invalidate(id)
 	op := "delete tenant " + string(id)
-	rec, err := one(l.Query(ctx, r.sql.retire, id))
+	rec, err := alter(ctx, l, r.sql.retire, id)
 	switch {
 	case err != nil:
 		return failed(ctx, op, err)
@@ -133,7 +168,7 @@ func (r *Registry) Delete(ctx context.Context, id tenant.ID) error {
 	if err := r.dropSchema(ctx, rec); err != nil {
 		return fmt.Errorf("%s: it is %s and serves no more, delete it again to finish: %w", op, rec.State, err)
 	}
-	if _, err := l.Exec(ctx, r.sql.remove, id, rec.origin, rec.attempt); err != nil {
+	if _, err := alter(ctx, l, r.sql.remove, id, rec.origin, rec.attempt); err != nil {
 		return failed(ctx, op, err)
 	}
 	return nil

@@ -16,12 +16,19 @@ const (
 	MaxLimit     = 10_000
 )
 
-// Filter selects tenants. The zero value selects the first page of all.
+// Filter selects tenants. The zero value selects the first page of all but spare
+// ones, which only their State selects.
 type Filter struct {
 	State  tenant.State
 	Tier   tenant.Tier
 	Shard  string
+	Region string
 	Prefix string // of the ID
+	// Attributes selects tenants whose attributes contain these, as PostgreSQL's
+	// @> does: {"plan": "gold"} those of that plan, whatever else they have.
+	Attributes tenant.Attributes
+	// BelowVersion, if not 0, selects tenants whose version is smaller.
+	BelowVersion int64
 	// After is the last ID of the page before.
 	After tenant.ID
 	// Limit is the size of the page, at most MaxLimit. Default DefaultLimit.
@@ -40,6 +47,9 @@ func (r *Registry) List(ctx context.Context, f Filter) ([]tenant.Tenant, error) 
 		if _, err := tenant.ParseState(string(f.State)); err != nil {
 			return nil, fmt.Errorf("list tenants: %w", err)
 		}
+	}
+	if err := f.Attributes.Validate(); err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
 	}
 	if !f.matchable() {
 		return nil, nil
@@ -62,7 +72,7 @@ func (r *Registry) List(ctx context.Context, f Filter) ([]tenant.Tenant, error) 
 // matchable reports whether any tenant can be selected. What no name holds,
 // such as a NUL that PostgreSQL would refuse, selects none.
 func (f Filter) matchable() bool {
-	for _, s := range []string{string(f.Tier), f.Shard, f.Prefix, string(f.After)} {
+	for _, s := range []string{string(f.Tier), f.Shard, f.Region, f.Prefix, string(f.After)} {
 		if strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' }) {
 			return false
 		}
@@ -70,32 +80,57 @@ func (f Filter) matchable() bool {
 	return true
 }
 
-// build returns the statement. Conditions that are not asked for are left out,
-// so that each combination gets a plan of its own.
+// build returns the statement.
 func (f Filter) build(list string) (string, []any) {
-	var where []string
-	var args []any
-	add := func(condition, value string) {
-		if value != "" {
-			args = append(args, value)
-			where = append(where, fmt.Sprintf(condition, len(args)))
+	where := conditions{}
+	if f.State == "" {
+		where.plain("state <> 'spare'")
+	}
+	for _, c := range []struct{ condition, value string }{
+		{"state = $%d", string(f.State)},
+		{"tier = $%d", string(f.Tier)},
+		{"shard = $%d", f.Shard},
+		{"region = $%d", f.Region},
+		{"attributes @> $%d", string(f.Attributes)},
+		{"id > $%d", string(f.After)},
+		{"id >= $%d", f.Prefix},
+	} {
+		if c.value != "" {
+			where.add(c.condition, c.value)
 		}
 	}
-	add("state = $%d", string(f.State))
-	add("tier = $%d", string(f.Tier))
-	add("shard = $%d", f.Shard)
-	add("id > $%d", string(f.After))
 	if f.Prefix != "" {
-		// '~' comes after every byte of an ID.
-		add("id >= $%d", f.Prefix)
-		add("id < $%d", f.Prefix+"~")
+		where.add("id < $%d", f.Prefix+"~") // '~' comes after every byte of an ID
 	}
-	if len(where) > 0 {
-		list += " WHERE " + strings.Join(where, " AND ")
+	if f.BelowVersion != 0 {
+		where.add("version < $%d", f.BelowVersion)
 	}
 	limit := f.Limit
 	if limit == 0 {
 		limit = DefaultLimit
 	}
-	return fmt.Sprintf("%s ORDER BY id LIMIT %d", list, limit), args
+	return fmt.Sprintf("%s%s ORDER BY id LIMIT %d", list, where, limit), where.args
+}
+
+// conditions are a WHERE. Those that are not asked for are left out, so that
+// each combination gets a plan of its own.
+type conditions struct {
+	texts []string
+	args  []any
+}
+
+// add adds a condition with one parameter, whose number goes to %d.
+func (c *conditions) add(condition string, arg any) {
+	c.args = append(c.args, arg)
+	c.texts = append(c.texts, fmt.Sprintf(condition, len(c.args)))
+}
+
+func (c *conditions) plain(condition string) { c.texts = append(c.texts, condition) }
+
+// String returns the clause, empty without conditions.
+func (c conditions) String() string {
+	if len(c.texts) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(c.texts, " AND ")
 }

@@ -90,8 +90,11 @@ func (r *Registry) changed(ctx context.Context, payload string) {
 		r.cache.invalidate(tenant.ID(name))
 	case "s":
 		r.refreshShards(ctx)
+	case "n":
+		r.byName.flush()
 	default:
 		r.cache.flush()
+		r.byName.flush()
 		r.refreshShards(ctx)
 	}
 }

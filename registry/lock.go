@@ -19,7 +19,7 @@ const undoTimeout = 30 * time.Second
 // its connection takes the statements with it.
 type tenantLock struct {
 	*pgxpool.Conn
-	key int64
+	keys []int64
 }
 
 // lock takes the tenant's lock. If another holds it, lock waits, or returns
@@ -29,12 +29,13 @@ func (r *Registry) lock(ctx context.Context, id tenant.ID, wait bool) (*tenantLo
 	if err != nil {
 		return nil, failed(ctx, "lock tenant "+string(id), err)
 	}
-	l := &tenantLock{conn, lockKey(r.cfg.Schema, id)}
+	key := lockKey(r.cfg.Schema, id)
+	l := &tenantLock{conn, []int64{key}}
 	if wait {
-		_, err = conn.Exec(ctx, "SELECT pg_advisory_lock($1)", l.key)
+		_, err = conn.Exec(ctx, lockSQL, key)
 	} else {
 		var got bool
-		err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", l.key).Scan(&got)
+		err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", key).Scan(&got)
 		if err == nil && !got {
 			conn.Release()
 			return nil, nil
@@ -47,12 +48,30 @@ func (r *Registry) lock(ctx context.Context, id tenant.ID, wait bool) (*tenantLo
 	return l, nil
 }
 
+const lockSQL = "SELECT pg_advisory_lock($1)"
+
+// lockBoth takes the locks of two tenants on one connection, in an order that is
+// everybody's.
+func (r *Registry) lockBoth(ctx context.Context, a, b tenant.ID) (*tenantLock, error) {
+	l, err := r.lock(ctx, min(a, b), true)
+	if err != nil {
+		return nil, err
+	}
+	key := lockKey(r.cfg.Schema, max(a, b))
+	l.keys = append(l.keys, key)
+	if _, err := l.Exec(ctx, lockSQL, key); err != nil {
+		l.unlock(ctx) // it may hold all the same
+		return nil, failed(ctx, "lock tenant "+string(max(a, b)), err)
+	}
+	return l, nil
+}
+
 // unlock gives the lock back, if need be by closing the connection.
 func (l *tenantLock) unlock(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	var held bool
-	err := l.QueryRow(ctx, "SELECT pg_advisory_unlock($1)", l.key).Scan(&held)
+	err := l.QueryRow(ctx, "SELECT bool_and(pg_advisory_unlock(k)) FROM unnest($1::bigint[]) k", l.keys).Scan(&held)
 	if err != nil || !held {
 		_ = l.Conn.Conn().Close(ctx) // the server ends the session either way
 	}

@@ -108,9 +108,11 @@ func (r *Registry) sweep(ctx context.Context) {
 			return
 		case <-negative.C:
 			r.cache.negative.DeleteExpired()
+			r.byName.negative.DeleteExpired()
 		case <-positive.C:
 			r.cache.fresh.DeleteExpired()
 			r.cache.stale.DeleteExpired()
+			r.byName.entries.DeleteExpired()
 		}
 	}
 }

@@ -32,9 +32,11 @@ type Registry struct {
 	questions, work *pgxpool.Pool
 
 	cache     *cache
+	byName    *nameCache
 	shards    *shardCache
 	provision atomic.Pointer[Provisioner]
 	region    atomic.Pointer[string] // of new tenants whose Spec names none
+	recipe    atomic.Pointer[string] // see SetRecipe
 	loops     service.Group
 
 	// mu guards closed, and that flights gains none once it is set. It is
@@ -74,10 +76,11 @@ func newRegistry(ctx context.Context, cfg Config) (*Registry, error) {
 	}
 	r := &Registry{
 		cfg: cfg, conn: conn, log: cfg.Logger, sql: newQueries(cfg.Schema),
-		cache: newCache(cfg), shards: newShardCache(),
+		cache: newCache(cfg), byName: newNameCache(cfg), shards: newShardCache(),
 	}
 	r.SetProvisioner(cfg.Provision)
 	r.SetRegion(cfg.Region)
+	r.SetRecipe("")
 	detached := context.WithoutCancel(ctx)
 	r.done, r.cancel = context.WithCancel(detached)
 	if r.questions, err = newPool(detached, conn, cfg.MaxConns); err != nil {
@@ -110,6 +113,7 @@ func (r *Registry) Close() {
 	r.loops.Stop()
 	r.flights.Wait()
 	r.cache.flush()
+	r.byName.flush()
 	r.work.Close()
 	r.questions.Close()
 }
@@ -141,6 +145,10 @@ func (r *Registry) SetProvisioner(fn Provisioner) {
 // SetRegion makes Create place tenants whose Spec names neither a region nor a
 // shard in this region. Empty: in any.
 func (r *Registry) SetRegion(region string) { r.region.Store(&region) }
+
+// SetRecipe names what the provisioner makes, for instance by a checksum of it. A
+// spare tenant is only taken by a Create with the recipe that it was made by.
+func (r *Registry) SetRecipe(name string) { r.recipe.Store(&name) }
 
 // Ping reports whether the control database answers. Its error wraps
 // tenant.ErrUnavailable.

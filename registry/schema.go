@@ -51,7 +51,7 @@ func (r *Registry) createSchema(ctx context.Context, rec *record) (made bool, er
 		if err != nil {
 			return err
 		}
-		if comment == rec.mark() {
+		if rec.marked(comment) {
 			return nil
 		}
 		made = false
@@ -86,7 +86,7 @@ func (r *Registry) dropSchema(ctx context.Context, rec *record) error {
 // owns decides by the comment on a schema whether it is the tenant's to drop.
 func owns(rec *record, comment string) (bool, error) {
 	switch {
-	case rec.origin == "" || comment == rec.mark():
+	case rec.origin == "" || rec.marked(comment):
 		return true, nil
 	case rec.State == tenant.StateProvisioning:
 		return false, nil // somebody else's, in whose way the creation came

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/gormtenancy/gormtenancy/internal/pgdsn"
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -28,7 +29,7 @@ func (r *Registry) AddShard(ctx context.Context, s tenant.Shard) error {
 			return fmt.Errorf("shard %s: %w", s.Name, err)
 		}
 	}
-	err := pgx.BeginFunc(ctx, r.questions, func(tx pgx.Tx) error { return r.addShard(ctx, tx, s) })
+	err := alterTx(ctx, r.questions, func(tx pgx.Tx) error { return r.addShard(ctx, tx, s) })
 	if errors.Is(err, errShared) {
 		return err
 	}
@@ -106,7 +107,11 @@ func (r *Registry) parseDSN(dsn string) (*pgx.ConnConfig, error) {
 // live there. The error wraps tenant.ErrUnknownShard if there is none.
 func (r *Registry) RemoveShard(ctx context.Context, name string) error {
 	op := fmt.Sprintf("remove shard %.64q", name)
-	tag, err := r.questions.Exec(ctx, r.sql.removeShard, name)
+	var tag pgconn.CommandTag
+	err := alterTx(ctx, r.questions, func(tx pgx.Tx) (err error) {
+		tag, err = tx.Exec(ctx, r.sql.removeShard, name)
+		return err
+	})
 	switch {
 	case sqlState(err) == foreignKeyViolation:
 		return r.inUse(ctx, op, name)
@@ -138,7 +143,7 @@ func (r *Registry) ensureHome(ctx context.Context) error {
 	if err := home.Validate(); err != nil {
 		return fmt.Errorf("registry.Config.HomeShard: %w", err)
 	}
-	err = pgx.BeginFunc(ctx, r.questions, func(tx pgx.Tx) error {
+	err = alterTx(ctx, r.questions, func(tx pgx.Tx) error {
 		// Without the lock two processes with different names add one each.
 		if _, err := tx.Exec(ctx, r.sql.lockShards); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
@@ -16,8 +17,14 @@ type record struct {
 	attempt int64
 }
 
-// mark is the comment on the schema that was made for this row.
+// mark is the comment on the schema that was made for this row. Once the tenant
+// was renamed, it still names the ID that it had then.
 func (rec *record) mark() string { return markPrefix + string(rec.ID) + " " + rec.origin }
+
+// marked reports whether a schema's comment is this row's mark.
+func (rec *record) marked(comment string) bool {
+	return rec.origin != "" && strings.HasPrefix(comment, markPrefix) && strings.HasSuffix(comment, " "+rec.origin)
+}
 
 const markPrefix = "gormtenancy tenant "
 
@@ -25,30 +32,58 @@ const markPrefix = "gormtenancy tenant "
 // so that no search path matters.
 type queries struct {
 	get, list, insert, takeOver, activate, remove, setState, retire     string
+	setTier, setAttributes                                              string
+	rename, dropFormer, addFormer, reserve, schemaTaken, setSchema      string
+	addName, removeName, names, byName                                  string
+	events, trimEvents                                                  string
 	shards, upsertShard, removeShard, lockShards, addHome, countTenants string
 }
 
-const columns = "id, schema_name, state, tier, shard, region, epoch, version, origin, attempt, created_at, updated_at"
+const columns = "id, schema_name, state, tier, shard, region, epoch, version, " +
+	"attributes::text, coalesce(delete_after, '-infinity'), origin, attempt, created_at, updated_at"
 
 func newQueries(schema string) queries {
 	expand := strings.NewReplacer(
 		"{tenants}", tenant.QuoteIdent(schema)+".tenants",
 		"{shards}", tenant.QuoteIdent(schema)+".shards",
+		"{names}", tenant.QuoteIdent(schema)+".names",
+		"{events}", tenant.QuoteIdent(schema)+".events",
 		"{columns}", columns,
 	).Replace
 	return queries{
 		get:  expand("SELECT {columns} FROM {tenants} WHERE id = $1"),
 		list: expand("SELECT {columns} FROM {tenants}"),
-		insert: expand(`INSERT INTO {tenants} (id, schema_name, state, tier, shard, region, origin)
-			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING {columns}`),
+		// A former ID or schema of another tenant is taken.
+		insert: expand(`INSERT INTO {tenants} (id, schema_name, state, tier, shard, region, origin, attributes, recipe)
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE NOT EXISTS (SELECT FROM {names}
+				WHERE kind = 'id' AND name = $1 OR kind = 'schema' AND name = $5 || '/' || $2)
+			ON CONFLICT DO NOTHING RETURNING {columns}`),
 		takeOver: expand(`UPDATE {tenants} SET attempt = attempt + 1, updated_at = now()
 			WHERE id = $1 AND state = 'provisioning' AND origin <> ''
 			AND updated_at <= now() - make_interval(secs => $2::float8) RETURNING {columns}`),
 		activate: expand(`UPDATE {tenants} SET state = 'active', updated_at = now()
 			WHERE id = $1 AND state = 'provisioning' AND origin = $2 AND attempt = $3 RETURNING {columns}`),
-		remove: expand("DELETE FROM {tenants} WHERE id = $1 AND origin = $2 AND attempt = $3"),
+		remove: expand("DELETE FROM {tenants} WHERE id = $1 AND origin = $2 AND attempt = $3 RETURNING {columns}"),
 		setState: expand(`UPDATE {tenants} SET state = $3, updated_at = now()
-			WHERE id = $1 AND state = $2`),
+			WHERE id = $1 AND state = $2 RETURNING {columns}`),
+		setTier:       expand("UPDATE {tenants} SET tier = $2, updated_at = now() WHERE id = $1 RETURNING {columns}"),
+		setAttributes: expand("UPDATE {tenants} SET attributes = $2, updated_at = now() WHERE id = $1 RETURNING {columns}"),
+		rename: expand(`UPDATE {tenants} SET id = $2, updated_at = now()
+			WHERE id = $1 AND state IN ('active', 'suspended') RETURNING {columns}`),
+		dropFormer: expand("DELETE FROM {names} WHERE kind = $1 AND name = $2 AND tenant = $3"),
+		addFormer:  expand("INSERT INTO {names} (kind, name, tenant) VALUES ($1, $2, $3)"),
+		reserve:    expand(`INSERT INTO {names} (kind, name, tenant) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`),
+		schemaTaken: expand(`SELECT EXISTS (SELECT FROM {tenants} WHERE shard = $1 AND schema_name = $2 AND id <> $3)
+			OR EXISTS (SELECT FROM {names} WHERE kind = 'schema' AND name = $1 || '/' || $2 AND tenant <> $3)`),
+		setSchema: expand(`UPDATE {tenants} SET schema_name = $2, epoch = epoch + 1, updated_at = now()
+			WHERE id = $1 AND state = 'suspended' RETURNING {columns}`),
+		addName: expand(`INSERT INTO {names} AS n (kind, name, tenant) VALUES ($1, $2, $3)
+			ON CONFLICT (kind, name) DO UPDATE SET tenant = n.tenant WHERE n.tenant = excluded.tenant RETURNING tenant`),
+		removeName: expand("DELETE FROM {names} WHERE kind = $1 AND name = $2"),
+		names:      expand("SELECT kind, name FROM {names} WHERE tenant = $1 ORDER BY kind, name"),
+		byName:     expand("SELECT tenant FROM {names} WHERE kind = $1 AND name = $2"),
+		events:     expand("SELECT id, at, tenant, object, action, actor, db_user, before, after FROM {events}"),
+		trimEvents: expand("DELETE FROM {events} WHERE at < $1"),
 		// A row that is still being provisioned keeps its state, which says
 		// that its schema may be somebody else's.
 		retire: expand(`UPDATE {tenants} SET attempt = attempt + 1, updated_at = now(),
@@ -72,10 +107,17 @@ func newQueries(schema string) queries {
 func scan(row pgx.CollectableRow) (record, error) {
 	var rec record
 	t := &rec.Tenant
+	var deleteAfter pgtype.Timestamptz
 	err := row.Scan(&t.ID, &t.Schema, &t.State, &t.Tier, &t.Placement.Shard, &t.Placement.Region,
-		&t.Placement.Epoch, &t.Version, &rec.origin, &rec.attempt, &t.CreatedAt, &t.UpdatedAt)
+		&t.Placement.Epoch, &t.Version, &t.Attributes, &deleteAfter, &rec.origin, &rec.attempt, &t.CreatedAt, &t.UpdatedAt)
 	if err != nil {
 		return record{}, err
+	}
+	if t.Attributes == "{}" {
+		t.Attributes = ""
+	}
+	if deleteAfter.InfinityModifier == pgtype.Finite {
+		t.DeleteAfter = deleteAfter.Time.UTC()
 	}
 	t.CreatedAt, t.UpdatedAt = t.CreatedAt.UTC(), t.UpdatedAt.UTC()
 	if _, err := tenant.ParseSchema(t.Schema); err != nil {

@@ -12,6 +12,7 @@ type State string
 // says otherwise (Admit).
 const (
 	StateProvisioning State = "provisioning" // its schema is being made
+	StateSpare        State = "spare"        // its schema was made ahead, and waits for a name
 	StateActive       State = "active"
 	StateSuspended    State = "suspended" // kept, refused
 	StateMoving       State = "moving"    // on its way to another shard; still serves
@@ -21,10 +22,10 @@ const (
 // ParseState returns s as a State, or an error that lists the states.
 func ParseState(s string) (State, error) {
 	switch st := State(s); st {
-	case StateProvisioning, StateActive, StateSuspended, StateMoving, StateArchived:
+	case StateProvisioning, StateSpare, StateActive, StateSuspended, StateMoving, StateArchived:
 		return st, nil
 	}
-	return "", fmt.Errorf("unknown tenant state %s: want provisioning, active, suspended, moving or archived", shown(s))
+	return "", fmt.Errorf("unknown tenant state %s: want provisioning, spare, active, suspended, moving or archived", shown(s))
 }
 
 // Serves reports whether statements of a tenant in this state run.
@@ -54,9 +55,14 @@ type Tenant struct {
 	// Version is the schema version that migrations have reached, 0 if none
 	// is tracked. Statements of tenants at different versions never share a
 	// prepared statement.
-	Version   int64
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	Version int64
+	// Attributes are the application's own.
+	Attributes Attributes
+	// DeleteAfter is when a tenant that is to be deleted may be; the zero time
+	// if it is to stay.
+	DeleteAfter time.Time
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
 }
 
 // Usable returns nil if statements of t may run under admission a (see
@@ -78,4 +84,6 @@ type Spec struct {
 	Tier   Tier   // default TierDefault
 	Region string // restricts the shards to this region
 	Shard  string // places the tenant here instead of asking the ring
+	// Attributes are the application's own; see NewAttributes.
+	Attributes Attributes
 }

@@ -3,17 +3,26 @@ ALTER TABLE tenants
     -- what the application wants to know of a tenant
     ADD COLUMN attributes jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
     -- when a tenant that is to be deleted may be; NULL: it is to stay
-    ADD COLUMN delete_after timestamptz;
+    ADD COLUMN delete_after timestamptz,
+    -- what fills a new schema names itself here, so that a spare one is only
+    -- taken by who would make the same
+    ADD COLUMN recipe text COLLATE "C" NOT NULL DEFAULT '',
+    DROP CONSTRAINT tenants_state_check,
+    ADD CONSTRAINT tenants_state_check
+        CHECK (state IN ('provisioning', 'spare', 'active', 'suspended', 'moving', 'archived'));
 
 CREATE INDEX tenants_region_idx ON tenants (region, id);
 -- Who lags behind a version; an up-to-date fleet is an empty range of it.
 CREATE INDEX tenants_version_idx ON tenants (version, id);
 CREATE INDEX tenants_attributes_idx ON tenants USING gin (attributes jsonb_path_ops);
+CREATE INDEX tenants_spare_idx ON tenants (shard, recipe) WHERE state = 'spare';
 CREATE INDEX tenants_delete_idx ON tenants (delete_after, id) WHERE delete_after IS NOT NULL;
 
--- Other names that lead to a tenant.
+-- Other names that lead to a tenant. Its former ID, and its former schema as
+-- "shard/schema", lead there too: a process that has not heard of the change must
+-- not take another tenant for it, so no other may have them.
 CREATE TABLE names (
-    kind   text COLLATE "C" NOT NULL CHECK (kind IN ('host', 'alias')),
+    kind   text COLLATE "C" NOT NULL CHECK (kind IN ('host', 'alias', 'id', 'schema')),
     name   text COLLATE "C" NOT NULL,
     tenant text COLLATE "C" NOT NULL REFERENCES tenants (id) ON UPDATE CASCADE ON DELETE CASCADE,
     PRIMARY KEY (kind, name)
@@ -42,7 +51,7 @@ CREATE INDEX events_tenant_idx ON events (tenant, id);
 CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     -- marks and clocks tell nothing; DSNs hold passwords
-    silent CONSTANT text[] := '{origin,attempt,created_at,updated_at}';
+    silent CONSTANT text[] := '{origin,attempt,recipe,created_at,updated_at}';
     before jsonb := '{}';
     after  jsonb := '{}';
     whole  jsonb;
@@ -109,5 +118,8 @@ DROP TRIGGER audit ON tenants;
 DROP TABLE names;
 DROP FUNCTION audit();
 DROP TABLE events;
-ALTER TABLE tenants DROP COLUMN attributes, DROP COLUMN delete_after;
-DROP INDEX IF EXISTS tenants_region_idx, tenants_version_idx;
+DELETE FROM tenants WHERE state = 'spare';
+DROP INDEX tenants_region_idx, tenants_version_idx, tenants_spare_idx;
+ALTER TABLE tenants DROP COLUMN attributes, DROP COLUMN delete_after, DROP COLUMN recipe,
+    DROP CONSTRAINT tenants_state_check,
+    ADD CONSTRAINT tenants_state_check CHECK (state IN ('provisioning', 'active', 'suspended', 'moving', 'archived'));
