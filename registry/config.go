@@ -52,8 +52,9 @@ type Config struct {
 	// provisioned, and that no process works on, counts as left behind by a
 	// crash: Create takes it over. Default 1 min.
 	ProvisionTimeout time.Duration
-	// MaxConns bounds the connections for questions, and separately those for
-	// tenants being created or deleted. One more listens. Default 4.
+	// MaxConns bounds the connections for questions, separately those for tenants
+	// being created or deleted, and those to each shard. One more listens.
+	// Default 4.
 	MaxConns int32
 	// Logger gets what happens in the background. Default slog.Default().
 	Logger *slog.Logger
@@ -124,6 +125,9 @@ func (c Config) connConfig() (*pgx.ConnConfig, error) {
 	return conn, nil
 }
 
+// poolIdle is how long a connection waits for its next use.
+const poolIdle = 5 * time.Minute
+
 // newPool returns a pool that connects when it is first used.
 func newPool(ctx context.Context, conn *pgx.ConnConfig, maxConns int32) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(conn.ConnString())
@@ -132,6 +136,7 @@ func newPool(ctx context.Context, conn *pgx.ConnConfig, maxConns int32) (*pgxpoo
 	}
 	cfg.ConnConfig = conn.Copy()
 	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = maxConns, 0, 0
+	cfg.MaxConnIdleTime = poolIdle
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open the control pool: %w", err)

@@ -31,6 +31,8 @@ type Registry struct {
 	// asks questions: in one pool they would wait for each other.
 	questions, work *pgxpool.Pool
 
+	shardConns shardConns
+
 	cache     *cache
 	byName    *nameCache
 	shards    *shardCache
@@ -114,6 +116,7 @@ func (r *Registry) Close() {
 	r.flights.Wait()
 	r.cache.flush()
 	r.byName.flush()
+	r.shardConns.close()
 	r.work.Close()
 	r.questions.Close()
 }

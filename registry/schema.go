@@ -11,28 +11,6 @@ import (
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
-// onShard runs fn on a connection of its own to the primary of a tenant's
-// shard.
-func (r *Registry) onShard(ctx context.Context, name string, fn func(*pgx.Conn) error) error {
-	s, err := r.Shard(ctx, name)
-	if err != nil {
-		return err
-	}
-	config, err := r.parseDSN(s.Primary)
-	if err != nil {
-		return fmt.Errorf("shard %s: %w", name, err)
-	}
-	conn, err := r.connect(ctx, config)
-	if err != nil {
-		return fmt.Errorf("shard %s: %w", name, err)
-	}
-	defer closeConn(ctx, conn)
-	if err := fn(conn); err != nil {
-		return fmt.Errorf("shard %s: %w", name, err)
-	}
-	return nil
-}
-
 // createSchema makes and marks the tenant's schema. made is whether a schema
 // with this mark may exist now. A schema with the mark is one that an earlier
 // attempt made.

@@ -127,7 +127,10 @@ func (r *Registry) shardsSince(ctx context.Context, since time.Time) (*snapshot,
 	}
 	<-c.loading
 	if err == nil && old != nil {
-		c.tell(changes(old, s))
+		if names := changes(old, s); len(names) > 0 {
+			r.forgetShards(s.shards)
+			c.tell(names)
+		}
 	}
 	return s, err
 }
