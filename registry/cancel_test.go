@@ -24,6 +24,24 @@ type interruptKey struct{}
 type interrupter struct{}
 
 func (interrupter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return interruptAtStart(ctx)
+}
+
+func (interrupter) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+	interruptAtEnd(ctx)
+}
+
+func (interrupter) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return interruptAtStart(ctx)
+}
+
+func (interrupter) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+func (interrupter) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchEndData) {
+	interruptAtEnd(ctx)
+}
+
+func interruptAtStart(ctx context.Context) context.Context {
 	if i, ok := ctx.Value(interruptKey{}).(*interrupt); ok {
 		if i.left--; i.left == 0 && !i.atEnd {
 			i.cancel()
@@ -32,7 +50,7 @@ func (interrupter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.Trace
 	return ctx
 }
 
-func (interrupter) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+func interruptAtEnd(ctx context.Context) {
 	if i, ok := ctx.Value(interruptKey{}).(*interrupt); ok && i.left == 0 && i.atEnd {
 		i.cancel()
 	}

@@ -52,6 +52,10 @@ type Config struct {
 	// provisioned, and that no process works on, counts as left behind by a
 	// crash: Create takes it over. Default 1 min.
 	ProvisionTimeout time.Duration
+	// SpareTenants is how many tenants of each shard are made ahead, so that Create
+	// has one at once. Processes with the same recipe share them; without a
+	// provisioner and a recipe there are none. Default none.
+	SpareTenants int
 	// MaxConns bounds the connections for questions, separately those for tenants
 	// being created or deleted, and those to each shard. One more listens.
 	// Default 4.
@@ -60,6 +64,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Provision fills a new tenant's schema; see SetProvisioner.
 	Provision Provisioner
+	// Recipe names what Provision makes; see SetRecipe.
+	Recipe string
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -80,6 +86,9 @@ func (c Config) withDefaults() (Config, error) {
 		if *d.value == 0 {
 			*d.value = d.def
 		}
+	}
+	if c.SpareTenants < 0 {
+		return c, errors.New("registry.Config.SpareTenants is negative: leave it out for none")
 	}
 	if c.MaxConns < 0 {
 		return c, errors.New("registry.Config.MaxConns is negative: leave it out for 4")

@@ -15,6 +15,10 @@ import (
 // in the state provisioning, and a later Create of the same ID (after
 // Config.ProvisionTimeout) or Delete finishes the matter.
 //
+// With Config.SpareTenants it takes a spare tenant, unless there is none or
+// spec.Schema names a schema: that is one round trip, and the schema keeps the name
+// that it was made with.
+//
 // The shard is spec.Shard, or the one that consistent hashing of the ID
 // proposes among those of spec.Region, else of SetRegion, else among all.
 //
@@ -37,6 +41,22 @@ func (r *Registry) create(ctx context.Context, spec tenant.Spec) (tenant.Tenant,
 	if err := r.place(ctx, want, spec); err != nil {
 		return tenant.Tenant{}, err
 	}
+	if spec.Schema == "" && r.spares() {
+		rec, err := r.takeSpare(ctx, want)
+		if err != nil {
+			return tenant.Tenant{}, err
+		}
+		if rec != nil {
+			r.cache.invalidate(want.ID)
+			return rec.Tenant, nil
+		}
+	}
+	return r.perform(ctx, want, "", r.sql.activate)
+}
+
+// perform makes the tenant, whose mark begins with prefix, and ends with the
+// statement that changes its state.
+func (r *Registry) perform(ctx context.Context, want *record, prefix, end string) (tenant.Tenant, error) {
 	l, err := r.lock(ctx, want.ID, false)
 	if err != nil {
 		return tenant.Tenant{}, err
@@ -44,7 +64,7 @@ func (r *Registry) create(ctx context.Context, spec tenant.Spec) (tenant.Tenant,
 	if l == nil {
 		return tenant.Tenant{}, fmt.Errorf("another process works on it: %w", tenant.ErrExists)
 	}
-	c := &creation{r: r, lock: l, rec: want}
+	c := &creation{r: r, lock: l, rec: want, prefix: prefix, end: end}
 	defer c.unlock(ctx)
 	// Other processes hear of it; this one does not wait for that.
 	defer r.cache.invalidate(want.ID)
@@ -93,6 +113,9 @@ type creation struct {
 	r    *Registry
 	lock *tenantLock // nil if it was lost and could not be taken again
 	rec  *record
+	// prefix begins the mark's random part, and end is the statement that ends
+	// the creation.
+	prefix, end string
 	// begun is whether a row may exist, and made whether a schema may, that
 	// this creation answers for.
 	begun, made bool
@@ -118,7 +141,7 @@ func (c *creation) run(ctx context.Context) (tenant.Tenant, error) {
 // claim enters the row, or takes over one that a crash left behind.
 func (c *creation) claim(ctx context.Context) error {
 	t := &c.rec.Tenant
-	c.rec.State, c.rec.origin, c.rec.attempt = tenant.StateProvisioning, rand.Text(), 1
+	c.rec.State, c.rec.origin, c.rec.attempt = tenant.StateProvisioning, c.prefix+rand.Text(), 1
 	c.begun = true
 	rec, err := c.r.insert(ctx, c.lock, c.rec)
 	if err != nil || rec != nil {
@@ -166,7 +189,7 @@ func (c *creation) provision(ctx context.Context) error {
 }
 
 func (c *creation) activate(ctx context.Context) (tenant.Tenant, error) {
-	rec, err := alter(ctx, c.lock, c.r.sql.activate, c.rec.ID, c.rec.origin, c.rec.attempt)
+	rec, err := alter(ctx, c.lock, c.end, c.rec.ID, c.rec.origin, c.rec.attempt)
 	switch {
 	case err != nil:
 		return tenant.Tenant{}, failed(ctx, "activate it", err)

@@ -29,6 +29,9 @@
 //	                        v
 //	                     (no row)
 //
+// With Config.SpareTenants, tenants are made ahead and Create gives one a name, in
+// one round trip.
+//
 // Rename gives an active or suspended tenant another ID, RenameSchema a suspended
 // one's schema another name; what it was called before stays its own. Hosts and
 // aliases (AddName) lead to it whatever it is called.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -9,18 +10,30 @@ import (
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
-// place chooses the shard of a new tenant.
+// place chooses the shard of a new tenant, among those that are remembered: one
+// that was removed meanwhile is refused when the tenant's row is entered.
 func (r *Registry) place(ctx context.Context, rec *record, spec tenant.Spec) error {
-	shards, err := r.Shards(ctx)
-	if err != nil {
+	shards, err := r.rememberedShards(ctx)
+	if err == nil {
+		err = placeAmong(shards, rec, spec, *r.region.Load())
+	}
+	if !errors.Is(err, ErrNoShard) && !errors.Is(err, tenant.ErrUnknownShard) {
 		return err
 	}
+	if shards, err = r.Shards(ctx); err != nil { // it may be new
+		return err
+	}
+	return placeAmong(shards, rec, spec, *r.region.Load())
+}
+
+func placeAmong(shards []tenant.Shard, rec *record, spec tenant.Spec, region string) error {
+	var err error
 	var s tenant.Shard
 	if spec.Shard != "" {
 		s, err = named(shards, spec)
 	} else {
 		if spec.Region == "" {
-			spec.Region = *r.region.Load()
+			spec.Region = region
 		}
 		s, err = proposed(shards, spec)
 	}

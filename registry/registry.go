@@ -32,6 +32,7 @@ type Registry struct {
 	questions, work *pgxpool.Pool
 
 	shardConns shardConns
+	spareTaken chan struct{} // holds one at most
 
 	cache     *cache
 	byName    *nameCache
@@ -78,11 +79,11 @@ func newRegistry(ctx context.Context, cfg Config) (*Registry, error) {
 	}
 	r := &Registry{
 		cfg: cfg, conn: conn, log: cfg.Logger, sql: newQueries(cfg.Schema),
-		cache: newCache(cfg), byName: newNameCache(cfg), shards: newShardCache(),
+		cache: newCache(cfg), byName: newNameCache(cfg), shards: newShardCache(), spareTaken: make(chan struct{}, 1),
 	}
 	r.SetProvisioner(cfg.Provision)
 	r.SetRegion(cfg.Region)
-	r.SetRecipe("")
+	r.SetRecipe(cfg.Recipe)
 	detached := context.WithoutCancel(ctx)
 	r.done, r.cancel = context.WithCancel(detached)
 	if r.questions, err = newPool(detached, conn, cfg.MaxConns); err != nil {
@@ -102,7 +103,7 @@ func (r *Registry) prepare(ctx context.Context) error {
 	if err := r.ensureHome(ctx); err != nil {
 		return err
 	}
-	return r.loops.Start(ctx, r.listen, r.sweep)
+	return r.loops.Start(ctx, r.listen, r.sweep, r.keepSpares)
 }
 
 // Close ends what runs in the background and closes the connections. It waits
@@ -149,9 +150,13 @@ func (r *Registry) SetProvisioner(fn Provisioner) {
 // shard in this region. Empty: in any.
 func (r *Registry) SetRegion(region string) { r.region.Store(&region) }
 
-// SetRecipe names what the provisioner makes, for instance by a checksum of it. A
-// spare tenant is only taken by a Create with the recipe that it was made by.
-func (r *Registry) SetRecipe(name string) { r.recipe.Store(&name) }
+// SetRecipe names what the provisioner makes, for instance by a checksum of it; set
+// the provisioner first. A spare tenant is only taken by a Create with the recipe
+// that it was made by. Empty: none is made or taken.
+func (r *Registry) SetRecipe(name string) {
+	r.recipe.Store(&name)
+	r.wantSpares()
+}
 
 // Ping reports whether the control database answers. Its error wraps
 // tenant.ErrUnavailable.

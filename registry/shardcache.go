@@ -78,17 +78,29 @@ func (r *Registry) staleShard(ctx context.Context, name string, cause error) (te
 	return sh, nil
 }
 
+// rememberedShards returns all shards from memory, by name, if it is believed.
+func (r *Registry) rememberedShards(ctx context.Context) ([]tenant.Shard, error) {
+	if s := r.shards.snap.Load(); s != nil && s.fresh() {
+		return s.sorted(), nil
+	}
+	return r.Shards(ctx)
+}
+
 // Shards returns all shards as the control plane has them now, by name.
 func (r *Registry) Shards(ctx context.Context) ([]tenant.Shard, error) {
 	s, err := r.shardsSince(ctx, time.Now())
 	if err != nil {
 		return nil, err
 	}
+	return s.sorted(), nil
+}
+
+func (s *snapshot) sorted() []tenant.Shard {
 	all := make([]tenant.Shard, 0, len(s.shards))
 	for _, name := range slices.Sorted(maps.Keys(s.shards)) {
 		all = append(all, clone(s.shards[name]))
 	}
-	return all, nil
+	return all
 }
 
 // OnShardChange calls fn with a shard's name after the shard was added,

@@ -34,6 +34,7 @@ type queries struct {
 	get, list, insert, takeOver, activate, remove, setState, retire     string
 	setTier, setAttributes                                              string
 	rename, dropFormer, addFormer, reserve, schemaTaken, setSchema      string
+	takeSpare, countSpares, putAside, oldSpares, discardSpare           string
 	addName, removeName, names, byName                                  string
 	events, trimEvents                                                  string
 	shards, upsertShard, removeShard, lockShards, addHome, countTenants string
@@ -63,6 +64,17 @@ func newQueries(schema string) queries {
 			AND updated_at <= now() - make_interval(secs => $2::float8) RETURNING {columns}`),
 		activate: expand(`UPDATE {tenants} SET state = 'active', updated_at = now()
 			WHERE id = $1 AND state = 'provisioning' AND origin = $2 AND attempt = $3 RETURNING {columns}`),
+		takeSpare: expand(`UPDATE {tenants} SET id = $1, state = 'active', tier = $2, attributes = $3, created_at = now(), updated_at = now()
+			WHERE id = (SELECT id FROM {tenants} WHERE state = 'spare' AND shard = $4 AND recipe = $5 LIMIT 1 FOR UPDATE SKIP LOCKED)
+				AND NOT EXISTS (SELECT FROM {names} WHERE kind = 'id' AND name = $1) RETURNING {columns}`),
+		countSpares: expand("SELECT count(*) FROM {tenants} WHERE state = 'spare' AND shard = $1 AND recipe = $2"),
+		putAside: expand(`UPDATE {tenants} SET state = 'spare', updated_at = now()
+			WHERE id = $1 AND state = 'provisioning' AND origin = $2 AND attempt = $3 RETURNING {columns}`),
+		oldSpares: expand(`SELECT id FROM {tenants} WHERE origin LIKE 'spare.%' AND
+			(state = 'spare' AND recipe <> $1 AND updated_at < now() - make_interval(secs => $2::float8)
+			OR state = 'provisioning' AND updated_at < now() - make_interval(secs => $3::float8))`),
+		discardSpare: expand(`UPDATE {tenants} SET state = 'provisioning', attempt = attempt + 1
+			WHERE id = $1 AND state IN ('spare', 'provisioning') AND origin LIKE 'spare.%' RETURNING {columns}`),
 		remove: expand("DELETE FROM {tenants} WHERE id = $1 AND origin = $2 AND attempt = $3 RETURNING {columns}"),
 		setState: expand(`UPDATE {tenants} SET state = $3, updated_at = now()
 			WHERE id = $1 AND state = $2 RETURNING {columns}`),
