@@ -160,6 +160,7 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 	p.db = db
 	if p.reg != nil && len(p.opts.models) > 0 {
 		p.reg.SetProvisioner(p.provision)
+		p.reg.SetRecipe(recipe(db, p.opts.models))
 	}
 	return nil
 }

@@ -2,8 +2,11 @@ package tenantplugin
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -26,6 +29,29 @@ type provisioning struct {
 
 func newProvisioning() provisioning {
 	return provisioning{make(chan struct{}, 1), &atomic.Pointer[string]{}}
+}
+
+// recipe names what AutoMigrate makes of models: a checksum of all that it reads
+// there. It is empty if a model cannot be read, which Create will tell.
+func recipe(db *gorm.DB, models []any) string {
+	sum := sha256.New()
+	for _, m := range models {
+		st := &gorm.Statement{DB: db}
+		if err := st.Parse(m); err != nil {
+			return ""
+		}
+		fmt.Fprintln(sum, st.Schema.Table)
+		for _, f := range st.Schema.Fields {
+			if f.DBName != "" {
+				fmt.Fprintf(sum, "%q %q %q\n", f.DBName, db.DataTypeOf(f), f.Tag)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(st.Schema.Relationships.Relations)) {
+			rel := st.Schema.Relationships.Relations[name]
+			fmt.Fprintf(sum, "%s %s %q\n", rel.Type, rel.FieldSchema.Table, rel.Field.Tag)
+		}
+	}
+	return fmt.Sprintf("models:%x", sum.Sum(nil)[:12])
 }
 
 // provision creates the models' tables of a new tenant, all or none.

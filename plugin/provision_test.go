@@ -13,6 +13,7 @@ import (
 
 	"github.com/gormtenancy/gormtenancy/internal/pgtest"
 	tenantplugin "github.com/gormtenancy/gormtenancy/plugin"
+	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -80,4 +81,40 @@ func countTemp(t *testing.T, w *world) (n int64) {
 	t.Helper()
 	ok(t, w.db.WithContext(tenant.Shared(t.Context())).Raw("select count(*) from pg_class where relpersistence = 't'").Scan(&n).Error)
 	return n
+}
+
+// A spare tenant has the models' tables; one that other models made is not taken.
+func TestSparesHaveTheModelsTables(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Any(t)
+	dsn := tenantplugin.Database(t, s)
+	reg, err := registry.Open(t.Context(), registry.Config{DSN: dsn, HomeShard: "home", SpareTenants: 1})
+	ok(t, err)
+	t.Cleanup(reg.Close)
+	use := func(models ...any) *gorm.DB {
+		db, err := gorm.Open(postgres.Open(dsn), &gorm.Config{Logger: logger.Discard})
+		ok(t, err)
+		p := tenantplugin.New(tenantplugin.WithRegistry(reg), tenantplugin.WithModels(models...))
+		ok(t, db.Use(p))
+		t.Cleanup(func() { ok(t, p.Close()) })
+		return db
+	}
+	spares := func() int {
+		all, err := reg.List(t.Context(), registry.Filter{State: tenant.StateSpare})
+		ok(t, err)
+		return len(all)
+	}
+	first := use(&User{}, &Pet{})
+	eventually(t, "a spare", func() bool { return spares() == 1 })
+	made, err := reg.Create(t.Context(), tenant.Spec{ID: "one"})
+	ok(t, err)
+	if !strings.Contains(made.Schema, "spare") {
+		t.Errorf("not a spare: %+v", made)
+	}
+	ok(t, first.WithContext(tenant.NewContext(t.Context(), "one")).Create(&User{Name: "x", Pets: []Pet{{Name: "y"}}}).Error)
+	eventually(t, "a spare", func() bool { return spares() == 1 })
+	second := use(&User{}, &Pet{}, &tag{})
+	_, err = reg.Create(t.Context(), tenant.Spec{ID: "two"})
+	ok(t, err)
+	ok(t, second.WithContext(tenant.NewContext(t.Context(), "two")).Create(&tag{Label: "x", Price: "1"}).Error)
 }
