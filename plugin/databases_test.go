@@ -74,6 +74,3 @@ func empty(dsn string) error {
 	_, err = db.Exec(emptySQL)
 	return err
 }
-
-// Recorded reports whether the models' tables were recorded.
-func Recorded(p *Plugin) bool { return p.models.record.Load() != nil }

@@ -159,8 +159,9 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 	}
 	p.db = db
 	if p.reg != nil && len(p.opts.models) > 0 {
+		p.models.recipe = recipe(db, p.opts.models)
 		p.reg.SetProvisioner(p.provision)
-		p.reg.SetRecipe(recipe(db, p.opts.models))
+		p.reg.SetRecipe(p.models.recipe)
 	}
 	return nil
 }

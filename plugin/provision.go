@@ -8,28 +8,28 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"gorm.io/gorm"
 
+	"github.com/gormtenancy/gormtenancy/internal/pgscope"
 	"github.com/gormtenancy/gormtenancy/internal/sqltext"
+	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
 // provisioning is what WithModels needs. AutoMigrate asks the catalog about every
 // table, column and index: 100 round trips and more for a few models. What it
 // executes in an empty schema is the same for each, so the first one is recorded,
-// and the others get the record as one message.
+// and the registry makes the others by the record (registry.SetScript).
+//
+// turn is taken by the one that migrates: GORM's AutoMigrate writes to the parsed
+// models that all share (schema.ParseIndexes).
 type provisioning struct {
-	// turn is taken by the one that migrates: GORM's AutoMigrate writes to the
-	// parsed models that all share (schema.ParseIndexes).
 	turn   chan struct{}
-	record *atomic.Pointer[string]
+	recipe string
 }
 
-func newProvisioning() provisioning {
-	return provisioning{make(chan struct{}, 1), &atomic.Pointer[string]{}}
-}
+func newProvisioning() provisioning { return provisioning{turn: make(chan struct{}, 1)} }
 
 // recipe names what AutoMigrate makes of models: a checksum of all that it reads
 // there. It is empty if a model cannot be read, which Create will tell.
@@ -54,30 +54,9 @@ func recipe(db *gorm.DB, models []any) string {
 	return fmt.Sprintf("models:%x", sum.Sum(nil)[:12])
 }
 
-// provision creates the models' tables of a new tenant, all or none.
-func (p *Plugin) provision(ctx context.Context, t tenant.Tenant) error {
-	if script := p.models.record.Load(); script != nil {
-		err := p.replay(ctx, t, *script)
-		if err == nil {
-			return nil
-		}
-		// The schema may not be empty: a creation was taken over. What AutoMigrate
-		// says of it is the answer.
-		p.opts.logger.InfoContext(ctx, "tenantplugin: the recorded tables were refused, migrating instead", "tenant", t.ID, "error", err)
-	}
-	return p.migrate(ctx)
-}
-
-// replay makes the recorded tables in one message, which is one transaction. Where
-// the schema is missing, CREATE TABLE would make temporary ones: hence the cast.
-func (p *Plugin) replay(ctx context.Context, t tenant.Tenant, script string) error {
-	exists := "SELECT '" + strings.ReplaceAll(tenant.QuoteIdent(t.Schema), "'", "''") + "'::pg_catalog.regnamespace;\n"
-	_, err := p.pools.Primary.ExecContext(ctx, exists+script)
-	return err
-}
-
-// migrate runs AutoMigrate, and records it if there is no record yet.
-func (p *Plugin) migrate(ctx context.Context) error {
+// provision creates the models' tables of a new tenant, all or none, and has the
+// registry do so from then on.
+func (p *Plugin) provision(ctx context.Context, _ tenant.Tenant) error {
 	select {
 	case p.models.turn <- struct{}{}:
 		defer func() { <-p.models.turn }()
@@ -90,12 +69,11 @@ func (p *Plugin) migrate(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rec.partial = !empty
+		rec.partial = !empty // a crash left it behind
 		return rec.on(tx).AutoMigrate(p.opts.models...)
 	})
-	if err == nil && !rec.partial && p.models.record.Load() == nil {
-		script := strings.Join(rec.texts, ";\n")
-		p.models.record.Store(&script)
+	if err == nil && !rec.partial {
+		p.reg.SetScript(p.models.recipe, rec.script(p.opts.searchPath))
 	}
 	return err
 }
@@ -136,4 +114,12 @@ func (r *recorder) ExecContext(ctx context.Context, text string, args ...any) (s
 	r.texts = append(r.texts, text)
 	r.partial = r.partial || len(args) > 0 || sqltext.Of(text).Command() != sqltext.DDL
 	return r.ConnPool.ExecContext(ctx, text, args...)
+}
+
+// script returns what was executed, under the search path of a statement.
+func (r *recorder) script(visible []string) registry.Script {
+	ddl := strings.Join(r.texts, ";\n")
+	return func(schema string) string {
+		return fmt.Sprintf("SELECT pg_catalog.set_config('search_path', %s, true);\n%s", pgscope.PathLiteral(schema, visible), ddl)
+	}
 }

@@ -127,13 +127,15 @@ func (c *creation) run(ctx context.Context) (tenant.Tenant, error) {
 	}
 	// The provisioner's statements look the tenant up.
 	c.r.cache.invalidate(c.rec.ID)
-	made, err := c.r.createSchema(ctx, c.rec)
+	made, filled, err := c.r.createSchema(ctx, c.rec)
 	c.made = c.made || made
 	if err != nil {
 		return tenant.Tenant{}, err
 	}
-	if err := c.provision(ctx); err != nil {
-		return tenant.Tenant{}, err
+	if !filled {
+		if err := c.provision(ctx); err != nil {
+			return tenant.Tenant{}, err
+		}
 	}
 	return c.activate(ctx)
 }

@@ -18,6 +18,15 @@ import (
 // Provisioner fills the schema of a new tenant.
 type Provisioner = func(ctx context.Context, t tenant.Tenant) error
 
+// Script returns SQL that makes in a new schema what the provisioner makes there.
+type Script = func(schema string) string
+
+// scripted is a script with its recipe.
+type scripted struct {
+	recipe string
+	fn     Script
+}
+
 // Registry is the control plane's client. It is safe for concurrent use.
 // Obtain one with Open; Close it.
 type Registry struct {
@@ -40,6 +49,7 @@ type Registry struct {
 	provision atomic.Pointer[Provisioner]
 	region    atomic.Pointer[string] // of new tenants whose Spec names none
 	recipe    atomic.Pointer[string] // see SetRecipe
+	script    atomic.Pointer[scripted]
 	loops     service.Group
 
 	// mu guards closed, and that flights gains none once it is set. It is
@@ -144,6 +154,22 @@ func (r *Registry) SetProvisioner(fn Provisioner) {
 		return
 	}
 	r.provision.Store(&fn)
+}
+
+// SetScript makes Create fill a new schema by SQL, in CREATE SCHEMA's own message and
+// transaction, instead of calling the provisioner, as long as the recipe is the
+// one of SetRecipe, and not empty. fn is given the schema's name, unquoted; what it
+// returns runs under the role's own search_path, and must not commit. The provisioner
+// still finishes what a crash left behind.
+func (r *Registry) SetScript(recipe string, fn Script) { r.script.Store(&scripted{recipe, fn}) }
+
+// scriptFor returns the SQL that fills a new schema, and whether there is any.
+func (r *Registry) scriptFor(schema string) (sql string, ok bool) {
+	s := r.script.Load()
+	if s == nil || s.fn == nil || s.recipe == "" || s.recipe != *r.recipe.Load() {
+		return "", false
+	}
+	return s.fn(schema), true
 }
 
 // SetRegion makes Create place tenants whose Spec names neither a region nor a

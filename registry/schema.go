@@ -11,34 +11,41 @@ import (
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
-// createSchema makes and marks the tenant's schema. made is whether a schema
-// with this mark may exist now. A schema with the mark is one that an earlier
-// attempt made.
-func (r *Registry) createSchema(ctx context.Context, rec *record) (made bool, err error) {
+// createSchema makes and marks the tenant's schema, and fills it if there is a
+// script. made is whether a schema with this mark may exist now. One that has the
+// mark already is what an earlier attempt made; it is not filled then.
+func (r *Registry) createSchema(ctx context.Context, rec *record) (made, filled bool, err error) {
+	name := tenant.QuoteIdent(rec.Schema)
+	// One message is one transaction. The mark holds no quote: it is an ID and
+	// letters and digits.
+	sql := fmt.Sprintf("CREATE SCHEMA %s; COMMENT ON SCHEMA %s IS '%s'", name, name, rec.mark())
+	script, scripted := r.scriptFor(rec.Schema)
+	if scripted {
+		sql += ";\n" + script
+	}
 	err = r.onShard(ctx, rec.Placement.Shard, func(conn *pgx.Conn) error {
 		made = true
-		name := tenant.QuoteIdent(rec.Schema)
-		// One message is one transaction. The mark holds no quote: it is an ID
-		// and hexadecimal digits.
-		sql := fmt.Sprintf("CREATE SCHEMA %s; COMMENT ON SCHEMA %s IS '%s'", name, name, rec.mark())
 		_, err := conn.PgConn().Exec(ctx, sql).ReadAll()
 		if state := sqlState(err); state != duplicateSchema && state != uniqueViolation {
+			filled = err == nil && scripted
 			return err
 		}
-		_, comment, err := schemaComment(ctx, conn, rec.Schema)
-		if err != nil {
+		exists, comment, lookErr := schemaComment(ctx, conn, rec.Schema)
+		switch {
+		case lookErr != nil:
+			return lookErr
+		case !exists: // it was the script's fault
 			return err
-		}
-		if rec.marked(comment) {
+		case rec.marked(comment):
 			return nil
 		}
 		made = false
 		return ErrSchemaExists
 	})
 	if err != nil {
-		return made, fmt.Errorf("create schema %s: %w", tenant.QuoteIdent(rec.Schema), err)
+		return made, filled, fmt.Errorf("create schema %s: %w", name, err)
 	}
-	return made, nil
+	return made, filled, nil
 }
 
 // dropSchema drops the tenant's schema and everything in it.

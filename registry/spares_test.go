@@ -130,3 +130,34 @@ func TestNoSparesWithoutRecipe(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// A script fills the schema in the transaction that makes it; one of another recipe
+// is not used, and one that fails leaves nothing.
+func TestScript(t *testing.T) {
+	t.Parallel()
+	r := openHome(t)
+	called := 0
+	r.SetProvisioner(func(context.Context, tenant.Tenant) error { called++; return nil })
+	script := func(schema string) string {
+		return "CREATE TABLE " + tenant.QuoteIdent(schema) + ".scripted (n int)"
+	}
+	r.SetScript("one", script)
+	create(t, r, "before")
+	r.SetRecipe("one")
+	create(t, r, "scripted")
+	if called != 1 || query[int](t, r.cfg.DSN, "SELECT count(*)::int FROM pg_tables WHERE tablename = 'scripted' AND schemaname = 'tenant_scripted'") != 1 {
+		t.Errorf("the provisioner was called %d times", called)
+	}
+	r.SetScript("one", func(schema string) string { return script(schema) + "; SELECT 1/0" })
+	if _, err := r.Create(t.Context(), tenant.Spec{ID: "broken"}); sqlState(err) != "22012" {
+		t.Errorf("got %v", err)
+	}
+	if schemaExists(t, r.cfg.DSN, "tenant_broken") || query[int](t, r.cfg.DSN, "SELECT count(*)::int FROM tenancy.tenants WHERE id = 'broken'") != 0 {
+		t.Error("it was not undone")
+	}
+	r.SetRecipe("two")
+	create(t, r, "after")
+	if called != 2 {
+		t.Errorf("the provisioner was called %d times", called)
+	}
+}

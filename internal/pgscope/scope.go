@@ -34,6 +34,12 @@ func newPath(visible []string) path {
 	return path{b.String()}
 }
 
+// PathLiteral returns, as an SQL literal, the search_path of a statement in schema
+// behind which the schemas of visible are searched.
+func PathLiteral(schema string, visible []string) string {
+	return string(newPath(visible).appendLiteral(nil, schema))
+}
+
 // append adds the search path of schema to b. A name that nobody may have
 // (see tenant.ParseSchema; public is for shared scopes) cannot get here
 // unquoted. No schema is the path at rest.
