@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/gormtenancy/gormtenancy/internal/ring"
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -15,7 +16,7 @@ import (
 func (r *Registry) place(ctx context.Context, rec *record, spec tenant.Spec) error {
 	shards, err := r.rememberedShards(ctx)
 	if err == nil {
-		err = placeAmong(shards, rec, spec, *r.region.Load())
+		err = r.placeAmong(shards, rec, spec)
 	}
 	if !errors.Is(err, ErrNoShard) && !errors.Is(err, tenant.ErrUnknownShard) {
 		return err
@@ -23,19 +24,19 @@ func (r *Registry) place(ctx context.Context, rec *record, spec tenant.Spec) err
 	if shards, err = r.Shards(ctx); err != nil { // it may be new
 		return err
 	}
-	return placeAmong(shards, rec, spec, *r.region.Load())
+	return r.placeAmong(shards, rec, spec)
 }
 
-func placeAmong(shards []tenant.Shard, rec *record, spec tenant.Spec, region string) error {
+func (r *Registry) placeAmong(shards []tenant.Shard, rec *record, spec tenant.Spec) error {
 	var err error
 	var s tenant.Shard
 	if spec.Shard != "" {
 		s, err = named(shards, spec)
 	} else {
 		if spec.Region == "" {
-			spec.Region = region
+			spec.Region = *r.region.Load()
 		}
-		s, err = proposed(shards, spec)
+		s, err = r.proposed(shards, spec)
 	}
 	if err != nil {
 		return err
@@ -57,7 +58,7 @@ func named(shards []tenant.Shard, spec tenant.Spec) (tenant.Shard, error) {
 	return tenant.Shard{}, unknownShard(spec.Shard)
 }
 
-func proposed(shards []tenant.Shard, spec tenant.Spec) (tenant.Shard, error) {
+func (r *Registry) proposed(shards []tenant.Shard, spec tenant.Spec) (tenant.Shard, error) {
 	byName := map[string]tenant.Shard{}
 	var names []string
 	for _, s := range shards {
@@ -72,11 +73,30 @@ func proposed(shards []tenant.Shard, spec tenant.Spec) (tenant.Shard, error) {
 		}
 		return tenant.Shard{}, ErrNoShard
 	}
-	hash, err := ring.New(names)
+	hash, err := r.rings.of(names)
 	if err != nil {
 		return tenant.Shard{}, fmt.Errorf("%w: name one in Spec.Shard: %w", ErrNoShard, err)
 	}
 	return byName[hash.Propose(string(spec.ID))], nil
+}
+
+// rings remembers the last ring: to make one takes milliseconds.
+type rings struct{ last atomic.Pointer[knownRing] }
+
+type knownRing struct {
+	names []string
+	ring  *ring.Ring
+}
+
+func (r *rings) of(names []string) (*ring.Ring, error) {
+	if k := r.last.Load(); k != nil && slices.Equal(k.names, names) {
+		return k.ring, nil
+	}
+	hash, err := ring.New(names)
+	if err == nil {
+		r.last.Store(&knownRing{names, hash})
+	}
+	return hash, err
 }
 
 // adoptionShard returns the shard of a schema that exists already, which no

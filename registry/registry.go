@@ -41,6 +41,7 @@ type Registry struct {
 	questions, work *pgxpool.Pool
 
 	shardConns shardConns
+	rings      rings
 	spareTaken chan struct{} // holds one at most
 
 	cache     *cache
