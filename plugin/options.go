@@ -3,9 +3,11 @@ package tenantplugin
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
+	"github.com/gormtenancy/gormtenancy/migrations"
 	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/resolver"
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -16,6 +18,8 @@ type Option func(*options)
 
 type options struct {
 	models       []any
+	migrations   *migrations.Set
+	badFiles     error // of WithMigrations
 	registry     *registry.Registry
 	directory    resolver.Directory
 	region       string
@@ -34,6 +38,14 @@ type options struct {
 // provisioner (registry.SetProvisioner); Create fails once the plugin is closed.
 func WithModels(models ...any) Option {
 	return func(o *options) { o.models = append(o.models, models...) }
+}
+
+// WithMigrations makes the registry bring each new tenant's schema to the latest
+// version of the goose files in fsys (fs.Sub gives one folder of an embed.FS), and
+// note that version (tenant.Tenant.Version). They name tables without a schema.
+// It takes the place of WithModels, and replaces the registry's provisioner.
+func WithMigrations(fsys fs.FS) Option {
+	return func(o *options) { o.migrations, o.badFiles = migrations.Load(fsys) }
 }
 
 // WithRegistry takes tenants and shards from r. The caller closes r.
@@ -92,11 +104,17 @@ func WithPoolLimits(maxConns int, maxAge time.Duration, maxTenants int) Option {
 }
 
 func (o *options) validate() error {
+	if o.badFiles != nil {
+		return fmt.Errorf("tenantplugin: WithMigrations: %w", o.badFiles)
+	}
+	if o.migrations != nil && len(o.models) > 0 {
+		return errors.New("tenantplugin: WithModels and WithMigrations exclude each other")
+	}
 	if o.registry != nil && o.directory != nil {
 		return errors.New("tenantplugin: WithRegistry and WithDirectory exclude each other")
 	}
-	if o.directory != nil && len(o.models) > 0 {
-		return errors.New("tenantplugin: WithModels needs a registry, which WithDirectory replaces")
+	if o.directory != nil && (len(o.models) > 0 || o.migrations != nil) {
+		return errors.New("tenantplugin: WithModels and WithMigrations need a registry, which WithDirectory replaces")
 	}
 	if o.directory != nil && o.region != "" {
 		return errors.New("tenantplugin: WithRegion places new tenants through a registry, which WithDirectory replaces")

@@ -158,11 +158,7 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 		return errors.Join(err, p.handle.Close())
 	}
 	p.db = db
-	if p.reg != nil && len(p.opts.models) > 0 {
-		p.models.recipe = recipe(db, p.opts.models)
-		p.reg.SetProvisioner(p.provision)
-		p.reg.SetRecipe(p.models.recipe)
-	}
+	p.fillNewTenants(db)
 	return nil
 }
 

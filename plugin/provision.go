@@ -14,6 +14,7 @@ import (
 	"github.com/gormtenancy/gormtenancy/internal/pgscope"
 	"github.com/gormtenancy/gormtenancy/internal/sqltext"
 	"github.com/gormtenancy/gormtenancy/registry"
+	"github.com/gormtenancy/gormtenancy/resolver"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -31,9 +32,9 @@ type provisioning struct {
 
 func newProvisioning() provisioning { return provisioning{turn: make(chan struct{}, 1)} }
 
-// recipe names what AutoMigrate makes of models: a checksum of all that it reads
+// modelsRecipe names what AutoMigrate makes of models: a checksum of all that it reads
 // there. It is empty if a model cannot be read, which Create will tell.
-func recipe(db *gorm.DB, models []any) string {
+func modelsRecipe(db *gorm.DB, models []any) string {
 	sum := sha256.New()
 	for _, m := range models {
 		st := &gorm.Statement{DB: db}
@@ -52,6 +53,30 @@ func recipe(db *gorm.DB, models []any) string {
 		}
 	}
 	return fmt.Sprintf("models:%x", sum.Sum(nil)[:12])
+}
+
+// fillNewTenants tells the registry what a new tenant's schema holds.
+func (p *Plugin) fillNewTenants(db *gorm.DB) {
+	set := p.opts.migrations
+	switch {
+	case p.reg == nil:
+	case set != nil:
+		p.models.recipe = "goose:" + set.Checksum()
+		p.reg.SetProvisioner(p.migrateUp)
+		if sql, ok := set.Script(); ok {
+			p.reg.SetScript(p.models.recipe, script(sql, p.opts.searchPath))
+		}
+		p.reg.SetRecipe(registry.Recipe{Name: p.models.recipe, Version: set.Latest()})
+	case len(p.opts.models) > 0:
+		p.models.recipe = modelsRecipe(db, p.opts.models)
+		p.reg.SetProvisioner(p.provision)
+		p.reg.SetRecipe(registry.Recipe{Name: p.models.recipe})
+	}
+}
+
+// migrateUp runs the migrations in a new tenant's schema, file by file.
+func (p *Plugin) migrateUp(ctx context.Context, _ tenant.Tenant) error {
+	return p.opts.migrations.Up(resolver.Primary(ctx), p.handle)
 }
 
 // provision creates the models' tables of a new tenant, all or none, and has the
@@ -73,7 +98,7 @@ func (p *Plugin) provision(ctx context.Context, _ tenant.Tenant) error {
 		return rec.on(tx).AutoMigrate(p.opts.models...)
 	})
 	if err == nil && !rec.partial {
-		p.reg.SetScript(p.models.recipe, rec.script(p.opts.searchPath))
+		p.reg.SetScript(p.models.recipe, script(strings.Join(rec.texts, ";\n"), p.opts.searchPath))
 	}
 	return err
 }
@@ -116,9 +141,8 @@ func (r *recorder) ExecContext(ctx context.Context, text string, args ...any) (s
 	return r.ConnPool.ExecContext(ctx, text, args...)
 }
 
-// script returns what was executed, under the search path of a statement.
-func (r *recorder) script(visible []string) registry.Script {
-	ddl := strings.Join(r.texts, ";\n")
+// script returns ddl under the search path of a statement.
+func script(ddl string, visible []string) registry.Script {
 	return func(schema string) string {
 		return fmt.Sprintf("SELECT pg_catalog.set_config('search_path', %s, true);\n%s", pgscope.PathLiteral(schema, visible), ddl)
 	}

@@ -64,8 +64,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Provision fills a new tenant's schema; see SetProvisioner.
 	Provision Provisioner
-	// Recipe names what Provision makes; see SetRecipe.
-	Recipe string
+	// Recipe says what Provision makes.
+	Recipe Recipe
 }
 
 func (c Config) withDefaults() (Config, error) {

@@ -64,7 +64,7 @@ func (r *Registry) perform(ctx context.Context, want *record, prefix, end string
 	if l == nil {
 		return tenant.Tenant{}, fmt.Errorf("another process works on it: %w", tenant.ErrExists)
 	}
-	c := &creation{r: r, lock: l, rec: want, prefix: prefix, end: end}
+	c := &creation{r: r, lock: l, rec: want, prefix: prefix, end: end, version: r.recipe.Load().Version}
 	defer c.unlock(ctx)
 	// Other processes hear of it; this one does not wait for that.
 	defer r.cache.invalidate(want.ID)
@@ -116,6 +116,7 @@ type creation struct {
 	// prefix begins the mark's random part, and end is the statement that ends
 	// the creation.
 	prefix, end string
+	version     int64 // of what the provisioner makes
 	// begun is whether a row may exist, and made whether a schema may, that
 	// this creation answers for.
 	begun, made bool
@@ -168,7 +169,7 @@ func (c *creation) claim(ctx context.Context) error {
 // insert enters a row. It returns nil if the ID or the schema is taken.
 func (r *Registry) insert(ctx context.Context, l *tenantLock, rec *record) (*record, error) {
 	got, err := alter(ctx, l, r.sql.insert, rec.ID, rec.Schema, rec.State, rec.Tier,
-		rec.Placement.Shard, rec.Placement.Region, rec.origin, rec.Attributes.String(), *r.recipe.Load())
+		rec.Placement.Shard, rec.Placement.Region, rec.origin, rec.Attributes.String(), r.recipe.Load().Name)
 	switch {
 	case sqlState(err) == foreignKeyViolation:
 		return nil, unknownShard(rec.Placement.Shard)
@@ -191,7 +192,7 @@ func (c *creation) provision(ctx context.Context) error {
 }
 
 func (c *creation) activate(ctx context.Context) (tenant.Tenant, error) {
-	rec, err := alter(ctx, c.lock, c.end, c.rec.ID, c.rec.origin, c.rec.attempt)
+	rec, err := alter(ctx, c.lock, c.end, c.rec.ID, c.rec.origin, c.rec.attempt, c.version)
 	switch {
 	case err != nil:
 		return tenant.Tenant{}, failed(ctx, "activate it", err)

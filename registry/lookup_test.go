@@ -214,6 +214,7 @@ func TestControlPlaneDown(t *testing.T) {
 	p := newProxy(t)
 	r := open(t, Config{DSN: p.dsn(dsn), HomeShard: "default", TTL: time.Millisecond, NegativeTTL: time.Millisecond})
 	create(t, r, "acme")
+	r.loops.Stop() // or the news of the creation may come behind the lookup
 	state(t, r, "acme")
 	must(r.Shard(t.Context(), "default"))(t)
 	p.cut()

@@ -18,6 +18,17 @@ import (
 // Provisioner fills the schema of a new tenant.
 type Provisioner = func(ctx context.Context, t tenant.Tenant) error
 
+// Recipe names what a provisioner makes. The zero value says that nothing is known
+// of it.
+type Recipe struct {
+	// Name tells it from what other versions of the application make, for
+	// instance by a checksum. A spare tenant is only taken by a Create with the
+	// recipe that it was made by; without a name none is made or taken.
+	Name string
+	// Version is the Tenant.Version of what it makes, 0 if none is tracked.
+	Version int64
+}
+
 // Script returns SQL that makes in a new schema what the provisioner makes there.
 type Script = func(schema string) string
 
@@ -49,7 +60,7 @@ type Registry struct {
 	shards    *shardCache
 	provision atomic.Pointer[Provisioner]
 	region    atomic.Pointer[string] // of new tenants whose Spec names none
-	recipe    atomic.Pointer[string] // see SetRecipe
+	recipe    atomic.Pointer[Recipe]
 	script    atomic.Pointer[scripted]
 	loops     service.Group
 
@@ -158,8 +169,8 @@ func (r *Registry) SetProvisioner(fn Provisioner) {
 }
 
 // SetScript makes Create fill a new schema by SQL, in CREATE SCHEMA's own message and
-// transaction, instead of calling the provisioner, as long as the recipe is the
-// one of SetRecipe, and not empty. fn is given the schema's name, unquoted; what it
+// transaction, instead of calling the provisioner, as long as recipe is the
+// name of SetRecipe's, and not empty. fn is given the schema's name, unquoted; what it
 // returns runs under the role's own search_path, and must not commit. The provisioner
 // still finishes what a crash left behind.
 func (r *Registry) SetScript(recipe string, fn Script) { r.script.Store(&scripted{recipe, fn}) }
@@ -167,7 +178,7 @@ func (r *Registry) SetScript(recipe string, fn Script) { r.script.Store(&scripte
 // scriptFor returns the SQL that fills a new schema, and whether there is any.
 func (r *Registry) scriptFor(schema string) (sql string, ok bool) {
 	s := r.script.Load()
-	if s == nil || s.fn == nil || s.recipe == "" || s.recipe != *r.recipe.Load() {
+	if s == nil || s.fn == nil || s.recipe == "" || s.recipe != r.recipe.Load().Name {
 		return "", false
 	}
 	return s.fn(schema), true
@@ -177,11 +188,9 @@ func (r *Registry) scriptFor(schema string) (sql string, ok bool) {
 // shard in this region. Empty: in any.
 func (r *Registry) SetRegion(region string) { r.region.Store(&region) }
 
-// SetRecipe names what the provisioner makes, for instance by a checksum of it; set
-// the provisioner first. A spare tenant is only taken by a Create with the recipe
-// that it was made by. Empty: none is made or taken.
-func (r *Registry) SetRecipe(name string) {
-	r.recipe.Store(&name)
+// SetRecipe says what the provisioner makes. Set the provisioner first.
+func (r *Registry) SetRecipe(recipe Recipe) {
+	r.recipe.Store(&recipe)
 	r.wantSpares()
 }
 

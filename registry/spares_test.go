@@ -16,7 +16,7 @@ import (
 // withSpares opens a registry whose tenants get one table.
 func withSpares(t testing.TB, dsn string, n int, recipe string) *Registry {
 	t.Helper()
-	return open(t, Config{DSN: dsn, HomeShard: "default", SpareTenants: n, Recipe: recipe, Provision: func(ctx context.Context, made tenant.Tenant) error {
+	return open(t, Config{DSN: dsn, HomeShard: "default", SpareTenants: n, Recipe: Recipe{Name: recipe, Version: 3}, Provision: func(ctx context.Context, made tenant.Tenant) error {
 		conn, err := pgx.Connect(ctx, dsn)
 		if err != nil {
 			return err
@@ -42,7 +42,7 @@ func TestSpares(t *testing.T) {
 		t.Errorf("spares are listed: %v", all)
 	}
 	got := must(r.Create(t.Context(), tenant.Spec{ID: "acme", Tier: "pro", Attributes: `{"a": 1}`}))(t)
-	if got.ID != "acme" || got.State != tenant.StateActive || got.Tier != "pro" || got.Attributes != `{"a": 1}` || !strings.HasPrefix(got.Schema, "tenant_spare-") {
+	if got.ID != "acme" || got.State != tenant.StateActive || got.Tier != "pro" || got.Version != 3 || got.Attributes != `{"a": 1}` || !strings.HasPrefix(got.Schema, "tenant_spare-") {
 		t.Errorf("%+v", got)
 	}
 	if now := must(r.Lookup(t.Context(), "acme"))(t); now != got {
@@ -143,7 +143,7 @@ func TestScript(t *testing.T) {
 	}
 	r.SetScript("one", script)
 	create(t, r, "before")
-	r.SetRecipe("one")
+	r.SetRecipe(Recipe{Name: "one"})
 	create(t, r, "scripted")
 	if called != 1 || query[int](t, r.cfg.DSN, "SELECT count(*)::int FROM pg_tables WHERE tablename = 'scripted' AND schemaname = 'tenant_scripted'") != 1 {
 		t.Errorf("the provisioner was called %d times", called)
@@ -155,7 +155,7 @@ func TestScript(t *testing.T) {
 	if schemaExists(t, r.cfg.DSN, "tenant_broken") || query[int](t, r.cfg.DSN, "SELECT count(*)::int FROM tenancy.tenants WHERE id = 'broken'") != 0 {
 		t.Error("it was not undone")
 	}
-	r.SetRecipe("two")
+	r.SetRecipe(Recipe{Name: "two"})
 	create(t, r, "after")
 	if called != 2 {
 		t.Errorf("the provisioner was called %d times", called)

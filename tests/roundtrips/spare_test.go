@@ -21,7 +21,7 @@ func TestCreateFromASpare(t *testing.T) {
 	dsn := pgtest.Any(t).Database(t)
 	open := func(dsn string) *registry.Registry {
 		reg, err := registry.Open(t.Context(), registry.Config{
-			DSN: dsn, HomeShard: "home", SpareTenants: 8, Recipe: "none",
+			DSN: dsn, HomeShard: "home", SpareTenants: 8, Recipe: registry.Recipe{Name: "none"},
 			Provision: func(context.Context, tenant.Tenant) error { return nil },
 		})
 		if err != nil {
