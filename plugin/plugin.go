@@ -23,7 +23,8 @@ const Name = "gormtenancy"
 type Plugin struct {
 	opts options
 
-	models provisioning
+	models  provisioning
+	unwatch func() // the registry's changes of schemas
 
 	// mu guards what follows. It is held throughout Initialize.
 	mu     sync.Mutex
@@ -37,7 +38,7 @@ type Plugin struct {
 
 // New returns a plugin for db.Use.
 func New(opts ...Option) *Plugin {
-	p := &Plugin{models: newProvisioning()}
+	p := &Plugin{models: newProvisioning(), unwatch: func() {}}
 	for _, o := range opts {
 		if o != nil {
 			o(&p.opts)
@@ -159,6 +160,9 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 	}
 	p.db = db
 	p.fillNewTenants(db)
+	if p.reg != nil {
+		p.unwatch = p.reg.OnSchemaChange(p.router.Wrote)
+	}
 	return nil
 }
 
@@ -191,6 +195,7 @@ func (p *Plugin) openDirectory(ctx context.Context, base *source) (resolver.Dire
 const homeShard = "default"
 
 func (p *Plugin) closeOwned() {
+	p.unwatch()
 	if p.owned {
 		p.reg.Close()
 	}

@@ -30,6 +30,7 @@ func (r *Registry) Create(ctx context.Context, spec tenant.Spec) (tenant.Tenant,
 	if err != nil {
 		return tenant.Tenant{}, fmt.Errorf("create tenant %.64q: %w", spec.ID, err)
 	}
+	r.writers.tell(ctx, t)
 	return t, nil
 }
 

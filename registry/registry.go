@@ -53,6 +53,7 @@ type Registry struct {
 
 	shardConns shardConns
 	rings      rings
+	writers    watchers
 	spareTaken chan struct{} // holds one at most
 
 	cache     *cache

@@ -20,6 +20,7 @@ func (r *Registry) Rename(ctx context.Context, id, to tenant.ID) (tenant.Tenant,
 	if err != nil {
 		return tenant.Tenant{}, fmt.Errorf("rename tenant %.64q to %.64q: %w", id, to, err)
 	}
+	r.writers.tell(ctx, t) // what it wrote under the old ID
 	return t, nil
 }
 
@@ -134,6 +135,7 @@ func (r *Registry) renameSchema(ctx context.Context, id tenant.ID, schema string
 	case got == nil:
 		return tenant.Tenant{}, fmt.Errorf("its row was changed meanwhile: say it again to finish: %w", ErrState)
 	}
+	r.writers.tell(ctx, got.Tenant)
 	return got.Tenant, nil
 }
 

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -17,7 +18,13 @@ func TestRename(t *testing.T) {
 	if err := r.AddName(t.Context(), "acme", Host("acme.example"), Alias("C-17")); err != nil {
 		t.Fatal(err)
 	}
+	var told []tenant.ID
+	cancel := r.OnSchemaChange(func(_ context.Context, t tenant.Tenant) { told = append(told, t.ID) })
 	got := must(r.Rename(t.Context(), "acme", "acme-inc"))(t)
+	cancel()
+	if len(told) != 1 || told[0] != "acme-inc" {
+		t.Errorf("told of %v", told)
+	}
 	if got.ID != "acme-inc" || got.Schema != "tenant_acme" || got.State != tenant.StateActive {
 		t.Errorf("%+v", got)
 	}

@@ -275,6 +275,15 @@ func (r *Router) wrote(w where) {
 	}
 }
 
+// Wrote notes that somebody else than a statement of the Router's has written in
+// t's schema, and committed: until a replica has replayed that, reads of t run on
+// the primary. A shard that cannot be found has no replicas to keep away from.
+func (r *Router) Wrote(ctx context.Context, t tenant.Tenant) {
+	if s, err := r.shard(ctx, t.Placement.Shard); err == nil {
+		s.wrote(string(t.ID))
+	}
+}
+
 // replace stores a copy of the shards with name set to s, or without it if s
 // is nil. r.mu is held.
 func (r *Router) replace(name string, s *shard) {
