@@ -46,8 +46,7 @@ func (r *Registry) create(ctx context.Context, spec tenant.Spec) (tenant.Tenant,
 	}
 	c := &creation{r: r, lock: l, rec: want}
 	defer c.unlock(ctx)
-	// Other processes hear of it; this one does not wait for that.
-	defer r.cache.invalidate(want.ID)
+	defer r.forget(want.ID)
 	t, err := c.run(ctx)
 	if err != nil {
 		return c.undo(ctx, err)
@@ -93,7 +92,7 @@ func (c *creation) run(ctx context.Context) (tenant.Tenant, error) {
 		return tenant.Tenant{}, err
 	}
 	// The provisioner's statements look the tenant up.
-	c.r.cache.invalidate(c.rec.ID)
+	c.r.forget(c.rec.ID)
 	made, err := c.r.createSchema(ctx, c.rec)
 	c.made = c.made || made
 	if err != nil {

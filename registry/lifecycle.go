@@ -39,7 +39,7 @@ func (r *Registry) adopt(ctx context.Context, spec tenant.Spec) (tenant.Tenant, 
 		return tenant.Tenant{}, err
 	}
 	defer l.unlock(ctx)
-	defer r.cache.invalidate(want.ID)
+	defer r.forget(want.ID)
 	if err := r.requireSchema(ctx, want); err != nil {
 		return tenant.Tenant{}, err
 	}
@@ -88,7 +88,7 @@ func (r *Registry) change(ctx context.Context, verb string, id tenant.ID, from, 
 	if _, err := tenant.ParseID(string(id)); err != nil {
 		return err
 	}
-	defer r.cache.invalidate(id)
+	defer r.forget(id)
 	tag, err := r.questions.Exec(ctx, r.sql.setState, id, from, to)
 	if err != nil {
 		return failed(ctx, verb+" tenant "+string(id), err)
@@ -120,7 +120,7 @@ func (r *Registry) Delete(ctx context.Context, id tenant.ID) error {
 		return err
 	}
 	defer l.unlock(ctx)
-	defer r.cache.invalidate(id)
+	defer r.forget(id)
 	op := "delete tenant " + string(id)
 	rec, err := one(l.Query(ctx, r.sql.retire, id))
 	switch {
@@ -129,7 +129,7 @@ func (r *Registry) Delete(ctx context.Context, id tenant.ID) error {
 	case rec == nil:
 		return r.notRetired(ctx, id)
 	}
-	r.cache.invalidate(id)
+	r.forget(id)
 	if err := r.dropSchema(ctx, rec); err != nil {
 		return fmt.Errorf("%s: it is %s and serves no more, delete it again to finish: %w", op, rec.State, err)
 	}

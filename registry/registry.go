@@ -32,6 +32,7 @@ type Registry struct {
 	questions, work *pgxpool.Pool
 
 	cache     *cache
+	shared    *shared // nil without Config.Cache
 	shards    *shardCache
 	provision atomic.Pointer[Provisioner]
 	region    atomic.Pointer[string] // of new tenants whose Spec names none
@@ -97,6 +98,9 @@ func (r *Registry) prepare(ctx context.Context) error {
 	if err := r.ensureHome(ctx); err != nil {
 		return err
 	}
+	if err := r.openShared(ctx); err != nil {
+		return err
+	}
 	return r.loops.Start(ctx, r.listen, r.sweep)
 }
 
@@ -110,6 +114,9 @@ func (r *Registry) Close() {
 	r.loops.Stop()
 	r.flights.Wait()
 	r.cache.flush()
+	if r.cfg.Cache != nil {
+		r.cfg.Cache.Close()
+	}
 	r.work.Close()
 	r.questions.Close()
 }
