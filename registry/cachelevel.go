@@ -34,8 +34,8 @@ type Cache interface {
 	Flush()
 	// Stats returns what was counted so far.
 	Stats() SharedStats
-	// Close ends what runs in the background, also where Open failed or was
-	// not called.
+	// Close is called once, if Open succeeded. It ends what runs in the
+	// background.
 	Close()
 }
 

@@ -114,8 +114,8 @@ func (r *Registry) Close() {
 	r.loops.Stop()
 	r.flights.Wait()
 	r.cache.flush()
-	if r.cfg.Cache != nil {
-		r.cfg.Cache.Close()
+	if r.shared != nil {
+		r.shared.cache.Close()
 	}
 	r.work.Close()
 	r.questions.Close()
