@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -76,6 +77,21 @@ return 1
 func (k keys) of(key string) []string { return []string{k.generation, k.entries + key} }
 
 var errReply = errors.New("redis answered something unexpected: does another application use its keys?")
+
+// load tells Redis the scripts, so that the first lookups need not.
+func (c *Cache) load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, backgroundTimeout)
+	defer cancel()
+	_, err := c.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		get.Load(ctx, p)
+		set.Load(ctx, p)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load the scripts: %w", err)
+	}
+	return nil
+}
 
 // ask runs get.
 func (c *Cache) ask(ctx context.Context, key string) (registry.Cached, error) {

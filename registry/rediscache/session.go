@@ -77,6 +77,9 @@ func (c *Cache) use(ctx context.Context) (used bool, err error) {
 		return false, err
 	}
 	defer sub.Close()
+	if err := c.load(run); err != nil {
+		return false, err
+	}
 	// After a session, this makes all that is older unreachable.
 	if err := c.settle(run); err != nil {
 		return false, err
