@@ -4,7 +4,7 @@ N        ?= 2000000
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test/race lint fmt bench fuzz prove gormsuite cover
+.PHONY: help demo build test test/race lint fmt bench fuzz prove chaos gormsuite cover
 
 help: ## show the targets
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 
 prove: ## prove the isolation with N (2000000) random operations on each PostgreSQL version
 	$(GO) test ./tests/isolation -run TestProve -timeout 0 -v -args -prove.n=$(N) -prove.tenants=200
+
+chaos: ## kill, pause and empty a Redis under load, and measure who waits
+	GORMTENANCY_CHAOS=1 $(GO) test -count=1 -v -run TestOutages ./registry/rediscache
 
 gormsuite: ## run GORM's own tests with and without the plugin (GORM_SRC=checkout of GORM)
 	$(GO) run ./tests/gormsuite $(if $(GORM_SRC),-src '$(GORM_SRC)')

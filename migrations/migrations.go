@@ -18,8 +18,9 @@ import (
 //go:embed control/*.sql
 var control embed.FS
 
-// versions is goose's table inside the control plane's schema.
-const versions = "migrations"
+// Table is goose's table inside the control plane's schema. Its column tstamp
+// says when each version was applied.
+const Table = "migrations"
 
 // closeTimeout bounds the farewell of a connection whose caller's context has
 // ended.
@@ -75,7 +76,7 @@ func up(ctx context.Context, config *pgx.ConnConfig, schema string) error {
 	db := stdlib.OpenDB(*config)
 	defer db.Close() //nolint:errcheck // nothing is pending on it
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, Control(),
-		goose.WithTableName(versions), goose.WithDisableGlobalRegistry(true))
+		goose.WithTableName(Table), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
 	}

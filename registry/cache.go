@@ -3,11 +3,9 @@ package registry
 import (
 	"hash/maphash"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	gocache "github.com/patrickmn/go-cache"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -21,126 +19,118 @@ const (
 	jitter      = 0.1
 )
 
-// cache remembers tenants. Its three stores hold, by ID, *tenant.Tenant
-// (fresh: believed; stale: used only while the control plane is down) and
-// error (negative: known to be unknown).
+// cache remembers tenants in this process. IDs are spread over stripes, each
+// with its own locks and its share of the bounds.
 type cache struct {
-	fresh, stale, negative *gocache.Cache
-
 	ttl, negativeTTL, staleFor time.Duration
 
 	// flight joins questions for the same ID. It is replaced when the cache
 	// is flushed, so that no later caller joins a question asked before.
-	flight atomic.Pointer[singleflight.Group]
-	seed   maphash.Seed
-	gens   [stripes]generation
-}
+	flight  atomic.Pointer[singleflight.Group]
+	seed    maphash.Seed
+	stripes [stripes]stripe
 
-// generation counts the invalidations of the IDs that fall on it.
-type generation struct {
-	// mu makes "compare n, then store" one step against "count n up, then
-	// delete". Nothing else happens while it is held.
-	mu sync.Mutex
-	n  uint64
+	misses, stale atomic.Uint64
 }
 
 func newCache(cfg Config) *cache {
 	c := &cache{
-		// No janitor: its goroutine could not be stopped. Registry.sweep does
-		// its work.
-		fresh: gocache.New(cfg.TTL, 0), stale: gocache.New(cfg.StaleFor, 0), negative: gocache.New(cfg.NegativeTTL, 0),
 		ttl: cfg.TTL, negativeTTL: cfg.NegativeTTL, staleFor: cfg.StaleFor,
 		seed: maphash.MakeSeed(),
+	}
+	for i := range c.stripes {
+		c.stripes[i].init(share(cfg.MaxEntries), cfg.NegativeTTL)
 	}
 	c.flight.Store(&singleflight.Group{})
 	return c
 }
 
+// share returns a stripe's share of a bound.
+func share(bound int) int { return (bound + stripes - 1) / stripes }
+
+func (c *cache) stripe(id tenant.ID) *stripe {
+	return &c.stripes[maphash.String(c.seed, string(id))%stripes]
+}
+
+// get returns what is believed of id, both nil if nothing is, and counts.
 func (c *cache) get(id tenant.ID) (*tenant.Tenant, error) {
-	if v, ok := c.fresh.Get(string(id)); ok {
-		return v.(*tenant.Tenant), nil
+	s := c.stripe(id)
+	t, err := s.get(id)
+	switch {
+	case t != nil:
+		s.hits.Add(1)
+	case err != nil:
+		s.negativeHits.Add(1)
+	default:
+		c.misses.Add(1)
 	}
-	if v, ok := c.negative.Get(string(id)); ok {
-		return nil, v.(error)
-	}
-	return nil, nil
+	return t, err
 }
 
-func (c *cache) generation(id tenant.ID) *generation {
-	return &c.gens[maphash.String(c.seed, string(id))%stripes]
-}
-
-// now returns the generation that a later store must name.
-func (g *generation) now() uint64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.n
-}
-
-// store runs put unless an invalidation came after gen.
-func (g *generation) store(gen uint64, put func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.n == gen {
-		put()
-	}
-}
-
-func (c *cache) put(t *tenant.Tenant, gen uint64) {
-	c.generation(t.ID).store(gen, func() {
-		c.negative.Delete(string(t.ID))
-		c.fresh.Set(string(t.ID), t, jittered(c.ttl))
-		c.stale.Set(string(t.ID), t, c.ttl+c.staleFor)
+// put remembers a tenant, unless it was invalidated after gen. It is believed
+// for ttl.
+func (c *cache) put(t *tenant.Tenant, gen uint64, ttl time.Duration) {
+	now := time.Now()
+	e := &entry{Tenant: *t, end: now.Add(ttl + c.staleFor).UnixNano()}
+	e.until.Store(now.Add(ttl).UnixNano())
+	s := c.stripe(t.ID)
+	s.store(gen, func() {
+		s.unknown.Delete(string(t.ID))
+		s.add(e)
 	})
 }
 
 // putUnknown remembers that id is unknown. Beyond the bound it does not: the
 // answer is right either way.
 func (c *cache) putUnknown(id tenant.ID, err error, gen uint64) {
-	c.generation(id).store(gen, func() {
-		c.fresh.Delete(string(id))
-		c.stale.Delete(string(id))
-		if c.negative.ItemCount() < maxNegative {
-			c.negative.Set(string(id), err, jittered(c.negativeTTL))
+	s := c.stripe(id)
+	s.store(gen, func() {
+		s.remove(id)
+		if s.unknown.ItemCount() < share(maxNegative) {
+			s.unknown.Set(string(id), err, jittered(c.negativeTTL))
 		}
 	})
 }
 
-// revive returns the stale entry of id, if there is one, and lets it serve for
-// a moment without another question.
+// revive returns what was believed of id until lately, if there is something,
+// and lets it serve for a moment without another question.
 func (c *cache) revive(id tenant.ID, gen uint64) *tenant.Tenant {
-	v, ok := c.stale.Get(string(id))
-	if !ok {
+	s, now := c.stripe(id), time.Now()
+	e := s.entry(id)
+	if e == nil || e.end < now.UnixNano() {
 		return nil
 	}
-	t := v.(*tenant.Tenant)
-	c.generation(id).store(gen, func() { c.fresh.Set(string(id), t, jittered(c.negativeTTL)) })
-	return t
+	c.stale.Add(1)
+	s.store(gen, func() { e.until.Store(now.Add(jittered(c.negativeTTL)).UnixNano()) })
+	return &e.Tenant
 }
 
 // invalidate forgets id, and makes a question that is under way store nothing.
 func (c *cache) invalidate(id tenant.ID) {
-	g := c.generation(id)
-	g.mu.Lock()
-	g.n++
-	c.fresh.Delete(string(id))
-	c.stale.Delete(string(id))
-	c.negative.Delete(string(id))
-	g.mu.Unlock()
+	c.stripe(id).invalidate(id)
 	c.flight.Load().Forget(string(id))
 }
 
 // flush forgets everything.
 func (c *cache) flush() {
-	for i := range c.gens {
-		c.gens[i].mu.Lock()
-		c.gens[i].n++
-		c.gens[i].mu.Unlock()
+	for i := range c.stripes {
+		c.stripes[i].flush()
 	}
-	c.fresh.Flush()
-	c.stale.Flush()
-	c.negative.Flush()
 	c.flight.Store(&singleflight.Group{})
+}
+
+// sweep drops the tenants that cannot serve any more.
+func (c *cache) sweep(now time.Time) {
+	for i := range c.stripes {
+		c.stripes[i].sweep(now.UnixNano())
+	}
+}
+
+// sweepUnknown drops the unknown tenants that are not believed to be any more.
+func (c *cache) sweepUnknown() {
+	for i := range c.stripes {
+		c.stripes[i].unknown.DeleteExpired()
+	}
 }
 
 func jittered(d time.Duration) time.Duration {

@@ -45,6 +45,13 @@ type Config struct {
 	// StaleFor is how long after TTL an entry still serves while the control
 	// plane cannot be reached. Default 10 min.
 	StaleFor time.Duration
+	// MaxEntries bounds the tenants that this process remembers; beyond it,
+	// those go that were not looked up for long. It is rounded up to a multiple
+	// of 64. A remembered tenant takes about 700 bytes. Default 100,000.
+	MaxEntries int
+	// Cache is a second level, which processes share; see package rediscache.
+	// It belongs to this registry alone, whose Close closes it. Default none.
+	Cache Cache
 	// QueryTimeout bounds a connection attempt, and the questions that are
 	// asked on behalf of many callers at once. Default 5 s.
 	QueryTimeout time.Duration
@@ -89,6 +96,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.SpareTenants < 0 {
 		return c, errors.New("registry.Config.SpareTenants is negative: leave it out for none")
+	}
+	if c.MaxEntries < 0 {
+		return c, errors.New("registry.Config.MaxEntries is negative: leave it out for 100,000")
+	}
+	if c.MaxEntries == 0 {
+		c.MaxEntries = 100_000
 	}
 	if c.MaxConns < 0 {
 		return c, errors.New("registry.Config.MaxConns is negative: leave it out for 4")

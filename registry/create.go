@@ -48,7 +48,7 @@ func (r *Registry) create(ctx context.Context, spec tenant.Spec) (tenant.Tenant,
 			return tenant.Tenant{}, err
 		}
 		if rec != nil {
-			r.cache.invalidate(want.ID)
+			r.forget(want.ID)
 			return rec.Tenant, nil
 		}
 	}
@@ -67,8 +67,7 @@ func (r *Registry) perform(ctx context.Context, want *record, prefix, end string
 	}
 	c := &creation{r: r, lock: l, rec: want, prefix: prefix, end: end, version: r.recipe.Load().Version}
 	defer c.unlock(ctx)
-	// Other processes hear of it; this one does not wait for that.
-	defer r.cache.invalidate(want.ID)
+	defer r.forget(want.ID)
 	t, err := c.run(ctx)
 	if err != nil {
 		return c.undo(ctx, err)
@@ -128,7 +127,7 @@ func (c *creation) run(ctx context.Context) (tenant.Tenant, error) {
 		return tenant.Tenant{}, err
 	}
 	// The provisioner's statements look the tenant up.
-	c.r.cache.invalidate(c.rec.ID)
+	c.r.forget(c.rec.ID)
 	made, filled, err := c.r.createSchema(ctx, c.rec)
 	c.made = c.made || made
 	if err != nil {

@@ -39,7 +39,7 @@ func (r *Registry) adopt(ctx context.Context, spec tenant.Spec) (tenant.Tenant, 
 		return tenant.Tenant{}, err
 	}
 	defer l.unlock(ctx)
-	defer r.cache.invalidate(want.ID)
+	defer r.forget(want.ID)
 	if err := r.requireSchema(ctx, want); err != nil {
 		return tenant.Tenant{}, err
 	}
@@ -88,7 +88,7 @@ func (r *Registry) change(ctx context.Context, verb string, id tenant.ID, from, 
 	if _, err := tenant.ParseID(string(id)); err != nil {
 		return err
 	}
-	defer r.cache.invalidate(id)
+	defer r.forget(id)
 	rec, err := alter(ctx, r.questions, r.sql.setState, id, from, to)
 	if err != nil {
 		return failed(ctx, verb+" tenant "+string(id), err)
@@ -127,7 +127,7 @@ func (r *Registry) update(ctx context.Context, op string, id tenant.ID, sql stri
 	if _, err := tenant.ParseID(string(id)); err != nil {
 		return err
 	}
-	defer r.cache.invalidate(id)
+	defer r.forget(id)
 	rec, err := alter(ctx, r.questions, sql, id, value)
 	if err != nil {
 		return failed(ctx, op, err)
@@ -155,7 +155,7 @@ func (r *Registry) Delete(ctx context.Context, id tenant.ID) error {
 		return err
 	}
 	defer l.unlock(ctx)
-	defer r.cache.invalidate(id)
+	defer r.forget(id)
 	op := "delete tenant " + string(id)
 	rec, err := alter(ctx, l, r.sql.retire, id)
 	switch {
@@ -164,7 +164,7 @@ func (r *Registry) Delete(ctx context.Context, id tenant.ID) error {
 	case rec == nil:
 		return r.notRetired(ctx, id)
 	}
-	r.cache.invalidate(id)
+	r.forget(id)
 	if err := r.dropSchema(ctx, rec); err != nil {
 		return fmt.Errorf("%s: it is %s and serves no more, delete it again to finish: %w", op, rec.State, err)
 	}

@@ -25,9 +25,10 @@ const (
 
 // listen keeps a listening connection until ctx ends.
 func (r *Registry) listen(ctx context.Context) {
-	wait := minBackoff
+	wait, again := minBackoff, false
 	for ctx.Err() == nil {
-		heard, err := r.listenOnce(ctx)
+		heard, err := r.listenOnce(ctx, again)
+		again = true
 		if ctx.Err() != nil {
 			return
 		}
@@ -44,8 +45,9 @@ func (r *Registry) listen(ctx context.Context) {
 }
 
 // listenOnce listens on one connection until it fails; heard is whether it
-// came to listen at all.
-func (r *Registry) listenOnce(ctx context.Context) (heard bool, err error) {
+// came to listen at all. again is whether there was a connection before: only
+// then the shared level may miss something that was this process's to tell it.
+func (r *Registry) listenOnce(ctx context.Context, again bool) (heard bool, err error) {
 	conn, err := r.connect(ctx, r.conn)
 	if err != nil {
 		return false, err
@@ -55,7 +57,12 @@ func (r *Registry) listenOnce(ctx context.Context) (heard bool, err error) {
 		return false, fmt.Errorf("listen: %w", err)
 	}
 	// From here on nothing is missed; what was missed before is unknown.
-	r.changed(ctx, "*")
+	if again {
+		r.shared.flush()
+	}
+	r.cache.flush()
+	r.byName.flush()
+	r.refreshShards(ctx)
 	for {
 		if err := r.hear(ctx, conn); err != nil {
 			return true, err
@@ -87,12 +94,14 @@ func (r *Registry) changed(ctx context.Context, payload string) {
 	kind, name, _ := strings.Cut(payload, ":")
 	switch kind {
 	case "t":
+		r.shared.invalidate(tenant.ID(name), false)
 		r.cache.invalidate(tenant.ID(name))
 	case "s":
 		r.refreshShards(ctx)
 	case "n":
 		r.byName.flush()
 	default:
+		r.shared.flush()
 		r.cache.flush()
 		r.byName.flush()
 		r.refreshShards(ctx)

@@ -52,15 +52,22 @@ func (r *Registry) fly(ctx context.Context, id tenant.ID) (*tenant.Tenant, error
 	defer cancel()
 	defer context.AfterFunc(r.done, cancel)()
 
-	gen := r.cache.generation(id).now()
+	stripe := r.cache.stripe(id)
+	gen := stripe.now()
 	// A flight that landed since the caller looked may have brought it.
-	if t, err := r.cache.get(id); t != nil || err != nil {
+	if t, err := stripe.get(id); t != nil || err != nil {
 		return t, err
 	}
-	return r.fetch(ctx, id, gen)
+	t, left, lease := r.shared.get(ctx, id)
+	if t != nil {
+		r.cache.put(t, gen, min(left, jittered(r.cfg.TTL)))
+		return t, nil
+	}
+	return r.fetch(ctx, id, gen, lease)
 }
 
-func (r *Registry) fetch(ctx context.Context, id tenant.ID, gen uint64) (*tenant.Tenant, error) {
+// fetch asks the control plane. lease is the shared level's.
+func (r *Registry) fetch(ctx context.Context, id tenant.ID, gen uint64, lease string) (*tenant.Tenant, error) {
 	rec, err := one(r.questions.Query(ctx, r.sql.get, id))
 	switch {
 	case errors.Is(err, tenant.ErrInvalidSchema):
@@ -75,9 +82,11 @@ func (r *Registry) fetch(ctx context.Context, id tenant.ID, gen uint64) (*tenant
 	case rec == nil:
 		err := unknown(id)
 		r.cache.putUnknown(id, err, gen)
+		r.shared.offer(id, nil, lease)
 		return nil, err
 	}
-	r.cache.put(&rec.Tenant, gen)
+	r.cache.put(&rec.Tenant, gen, jittered(r.cfg.TTL))
+	r.shared.offer(id, &rec.Tenant, lease)
 	return &rec.Tenant, nil
 }
 
@@ -97,7 +106,7 @@ func (r *Registry) Get(ctx context.Context, id tenant.ID) (tenant.Tenant, error)
 	return rec.Tenant, nil
 }
 
-// sweep drops entries that have run out, which go-cache keeps until asked.
+// sweep drops entries that have run out.
 func (r *Registry) sweep(ctx context.Context) {
 	negative, positive := time.NewTicker(r.cfg.NegativeTTL), time.NewTicker(r.cfg.StaleFor)
 	defer negative.Stop()
@@ -107,11 +116,10 @@ func (r *Registry) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-negative.C:
-			r.cache.negative.DeleteExpired()
+			r.cache.sweepUnknown()
 			r.byName.negative.DeleteExpired()
-		case <-positive.C:
-			r.cache.fresh.DeleteExpired()
-			r.cache.stale.DeleteExpired()
+		case now := <-positive.C:
+			r.cache.sweep(now)
 			r.byName.entries.DeleteExpired()
 		}
 	}

@@ -174,7 +174,7 @@ func TestStaleStore(t *testing.T) {
 	old := make(chan tenant.State)
 	go func() { old <- must(b.Lookup(t.Context(), "acme"))(t).State }()
 	<-read
-	gen := b.cache.generation("acme")
+	gen := b.cache.stripe("acme")
 	before := gen.now()
 	if err := a.Suspend(t.Context(), "acme"); err != nil {
 		t.Fatal(err)
@@ -196,13 +196,13 @@ func TestStaleStore(t *testing.T) {
 func TestFlush(t *testing.T) {
 	t.Parallel()
 	c := newCache(must(Config{}.withDefaults())(t))
-	gen := c.generation("a").now()
-	c.put(&tenant.Tenant{ID: "a"}, gen)
+	gen := c.stripe("a").now()
+	c.put(&tenant.Tenant{ID: "a"}, gen, time.Hour)
 	c.flush()
 	if got, _ := c.get("a"); got != nil {
 		t.Error("an entry is left")
 	}
-	c.put(&tenant.Tenant{ID: "a"}, gen)
+	c.put(&tenant.Tenant{ID: "a"}, gen, time.Hour)
 	if got, _ := c.get("a"); got != nil {
 		t.Error("a question from before the flush was stored")
 	}
@@ -293,20 +293,24 @@ func TestHostileIDs(t *testing.T) {
 	if n := tr.count.Load(); n != 0 {
 		t.Errorf("%d questions", n)
 	}
-	if n := r.cache.negative.ItemCount() + r.cache.fresh.ItemCount(); n != 0 {
-		t.Errorf("%d cache entries", n)
+	if st := r.CacheStats(); st.Entries != 0 || st.Unknown != 0 {
+		t.Errorf("%+v", st)
 	}
 }
 
 func TestNegativeBound(t *testing.T) {
 	t.Parallel()
 	c := newCache(must(Config{}.withDefaults())(t))
-	for i := range maxNegative + 100 {
+	for i := range 2 * maxNegative {
 		id := tenant.ID(fmt.Sprintf("t%d", i))
-		c.putUnknown(id, unknown(id), c.generation(id).now())
+		c.putUnknown(id, unknown(id), c.stripe(id).now())
 	}
-	if n := c.negative.ItemCount(); n != maxNegative {
-		t.Errorf("%d entries, want %d", n, maxNegative)
+	n := 0
+	for i := range c.stripes {
+		n += c.stripes[i].unknown.ItemCount()
+	}
+	if n != stripes*share(maxNegative) {
+		t.Errorf("%d entries, want %d", n, stripes*share(maxNegative))
 	}
 }
 

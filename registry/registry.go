@@ -58,6 +58,7 @@ type Registry struct {
 
 	cache     *cache
 	byName    *nameCache
+	shared    *shared // nil without Config.Cache
 	shards    *shardCache
 	provision atomic.Pointer[Provisioner]
 	region    atomic.Pointer[string] // of new tenants whose Spec names none
@@ -126,6 +127,9 @@ func (r *Registry) prepare(ctx context.Context) error {
 	if err := r.ensureHome(ctx); err != nil {
 		return err
 	}
+	if err := r.openShared(ctx); err != nil {
+		return err
+	}
 	return r.loops.Start(ctx, r.listen, r.sweep, r.keepSpares)
 }
 
@@ -141,6 +145,9 @@ func (r *Registry) Close() {
 	r.cache.flush()
 	r.byName.flush()
 	r.shardConns.close()
+	if r.shared != nil {
+		r.shared.cache.Close()
+	}
 	r.work.Close()
 	r.questions.Close()
 }

@@ -38,8 +38,8 @@ func (r *Registry) rename(ctx context.Context, id, to tenant.ID) (tenant.Tenant,
 		return tenant.Tenant{}, err
 	}
 	defer l.unlock(ctx)
-	defer r.cache.invalidate(to)
-	defer r.cache.invalidate(id)
+	defer r.forget(to)
+	defer r.forget(id)
 	defer r.byName.flush()
 	var rec *record
 	err = alterTx(ctx, l, func(tx pgx.Tx) (err error) {
@@ -127,7 +127,7 @@ func (r *Registry) renameSchema(ctx context.Context, id tenant.ID, schema string
 	if err := r.alterSchemaName(ctx, rec, want.Schema); err != nil {
 		return tenant.Tenant{}, err
 	}
-	defer r.cache.invalidate(id)
+	defer r.forget(id)
 	got, err := alter(ctx, l, r.sql.setSchema, id, want.Schema)
 	switch {
 	case err != nil:

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/gormtenancy/gormtenancy/migrations"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -38,6 +39,7 @@ type queries struct {
 	addName, removeName, names, byName                                  string
 	events, trimEvents                                                  string
 	shards, upsertShard, removeShard, lockShards, addHome, countTenants string
+	fingerprint                                                         string
 }
 
 const columns = "id, schema_name, state, tier, shard, region, epoch, version, " +
@@ -45,6 +47,7 @@ const columns = "id, schema_name, state, tier, shard, region, epoch, version, " 
 
 func newQueries(schema string) queries {
 	expand := strings.NewReplacer(
+		"{migrations}", tenant.QuoteIdent(schema)+"."+migrations.Table,
 		"{tenants}", tenant.QuoteIdent(schema)+".tenants",
 		"{shards}", tenant.QuoteIdent(schema)+".shards",
 		"{names}", tenant.QuoteIdent(schema)+".names",
@@ -111,6 +114,10 @@ func newQueries(schema string) queries {
 		lockShards:   expand("LOCK TABLE {shards} IN SHARE ROW EXCLUSIVE MODE"),
 		addHome:      expand("INSERT INTO {shards} (name, region) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM {shards})"),
 		countTenants: expand("SELECT count(*) FROM {tenants} WHERE shard = $1"),
+		fingerprint: expand(`SELECT concat_ws(' ', extract(epoch FROM min(m.tstamp)),
+			(SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()),
+			(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1),
+			inet_server_addr(), inet_server_port()) FROM {migrations} m`),
 	}
 }
 
@@ -132,10 +139,16 @@ func scan(row pgx.CollectableRow) (record, error) {
 		t.DeleteAfter = deleteAfter.Time.UTC()
 	}
 	t.CreatedAt, t.UpdatedAt = t.CreatedAt.UTC(), t.UpdatedAt.UTC()
-	if _, err := tenant.ParseSchema(t.Schema); err != nil {
+	if err := check(t); err != nil {
 		return record{}, fmt.Errorf("row of tenant %s: %w", t.ID, err)
 	}
 	return rec, nil
+}
+
+// check refuses a tenant whose names may not be spliced into statements.
+func check(t *tenant.Tenant) error {
+	_, err := tenant.ParseSchema(t.Schema)
+	return err
 }
 
 // one returns the only row of a query, nil if there is none.

@@ -18,7 +18,7 @@ var floors = map[string]int{
 	"tenant": 0, "internal/ring": 0, "internal/service": 0, "internal/sqltext": 0, "internal/pgcluster": 0, "internal/pgdsn": 0,
 	"migrations": 1, "internal/pgscope": 1,
 	"internal/pool": 2, "internal/portable": 2, "registry": 2, "middleware": 2,
-	"resolver":   3,
+	"resolver": 3, "registry/rediscache": 3,
 	"plugin":     4,
 	"tenanttest": 5, "internal/pgtest": 5,
 	"examples": 6, "tests": 6,
@@ -32,7 +32,8 @@ var links = []struct {
 	{"gorm.io/", []string{"resolver", "plugin", "tenanttest", "tests", "examples"}},
 	{"github.com/labstack/", []string{"middleware", "tests", "examples"}},
 	{"github.com/prometheus/", []string{"tests", "examples"}},
-	{"github.com/pressly/goose", []string{"migrations", "registry", "plugin", "tenanttest", "tests", "examples"}},
+	{"github.com/pressly/goose", []string{"migrations", "registry", "registry/rediscache", "plugin", "tenanttest", "tests", "examples"}},
+	{"github.com/redis/", []string{"registry/rediscache", "tests", "examples"}},
 	{"github.com/fergusstrange/embedded-postgres", []string{"internal/pgcluster", "internal/pgtest", "tenanttest", "tests", "examples"}},
 	{module + "/internal/pgcluster", []string{"internal/pgtest", "tenanttest", "tests", "examples"}},
 	{module + "/internal/pgtest", []string{"tests"}},
@@ -56,14 +57,14 @@ func (p pkg) path() string { return short(p.ImportPath) }
 
 func short(importPath string) string { return strings.TrimPrefix(importPath, module+"/") }
 
-// folder returns the entry of floors that holds path.
-func folder(path string) (string, bool) {
+// folder returns the entry of floors that holds path, the nearest one.
+func folder(path string) (nearest string, ok bool) {
 	for f := range floors {
-		if path == f || strings.HasPrefix(path, f+"/") {
-			return f, true
+		if (path == f || strings.HasPrefix(path, f+"/")) && len(f) > len(nearest) {
+			nearest, ok = f, true
 		}
 	}
-	return "", false
+	return nearest, ok
 }
 
 func list(t *testing.T) map[string]pkg {
