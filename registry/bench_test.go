@@ -1,8 +1,12 @@
 package registry
 
 import (
+	"fmt"
+	"runtime"
 	"testing"
 	"time"
+
+	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
 func benchmarkRegistry(b *testing.B) *Registry {
@@ -63,4 +67,33 @@ func TestHitAllocatesNothing(t *testing.T) {
 			t.Errorf("%s: %.1f allocations", what, n)
 		}
 	}
+}
+
+// BenchmarkEviction enters a tenant into a full cache, and says what an entry
+// takes.
+func BenchmarkEviction(b *testing.B) {
+	c := testCache(b, Config{})
+	ids := make([]tenant.ID, 1_000_000)
+	for i := range ids {
+		ids[i] = tenant.ID(fmt.Sprintf("tenant-%09d", i))
+	}
+	const bound = 100_000
+	before := heap()
+	for _, id := range ids[:2*bound] {
+		c.remember(id)
+	}
+	perEntry := float64(heap()-before) / float64(c.entries())
+	i := 2 * bound
+	for b.Loop() {
+		c.remember(ids[i%len(ids)])
+		i++
+	}
+	b.ReportMetric(perEntry, "B/entry")
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -47,7 +47,7 @@ type Config struct {
 	StaleFor time.Duration
 	// MaxEntries bounds the tenants that this process remembers; beyond it,
 	// those go that were not looked up for long. It is rounded up to a multiple
-	// of 64. A remembered tenant takes about 700 bytes. Default 100,000.
+	// of 64. A remembered tenant takes about half a kilobyte. Default 100,000.
 	MaxEntries int
 	// Cache is a second level, which processes share; see package rediscache.
 	// It belongs to this registry alone, whose Close closes it. Default none.

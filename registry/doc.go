@@ -6,6 +6,9 @@
 // It promises that
 //   - Lookup and Shard answer from memory and allocate nothing on a hit; Lookup
 //     asks the database once however many callers miss at the same time;
+//   - memory is bounded by Config.MaxEntries, however many tenants there are;
+//   - Config.Cache, where one is given, answers before the control plane is
+//     asked. What it says is checked like a row, and never waited for;
 //   - a change made anywhere reaches every process over LISTEN/NOTIFY, within
 //     Config.TTL where a notification was lost; after a reconnect nothing that
 //     was cached before is believed, and a row that was read before a change
