@@ -82,6 +82,10 @@ func filters(middle tenant.ID) map[string]Filter {
 		"shard, page":   {Shard: "s7", After: middle},
 		"shard, prefix": {Shard: "s7", Prefix: string(middle[:7])},
 		"state, tier":   {State: tenant.StateSuspended, Tier: "pro", After: middle},
+		"region":        {Region: "r1", After: middle},
+		"attributes":    {Attributes: `{"plan": "gold"}`},
+		"version":       {BelowVersion: 5, After: middle},
+		"up to date":    {BelowVersion: -1},
 		"all":           {State: tenant.StateActive, Tier: "pro", Shard: "s1", Prefix: "t", After: middle},
 	}
 }
@@ -90,7 +94,14 @@ func questions(r *Registry, middle tenant.ID) map[string]question {
 	all := map[string]question{
 		"get":      {r.sql.get, []any{middle}},
 		"takeOver": {r.sql.takeOver, []any{middle, 60.0}},
-		"activate": {r.sql.activate, []any{middle, "x", 1}},
+		"activate": {r.sql.activate, []any{middle, "x", 1, 0}},
+		"putAside": {r.sql.putAside, []any{middle, "x", 1, 0}},
+		"spare":    {r.sql.takeSpare, []any{"t", "pro", "{}", "s7", "one"}},
+		"spares":   {r.sql.countSpares, []any{"s7", "one"}},
+		"old":      {r.sql.oldSpares, []any{"one", 60.0, 60.0}},
+		"discard":  {r.sql.discardSpare, []any{middle}},
+		"rename":   {r.sql.rename, []any{middle, "x"}},
+		"tier":     {r.sql.setTier, []any{middle, "x"}},
 		"remove":   {r.sql.remove, []any{middle, "x", 1}},
 		"setState": {r.sql.setState, []any{middle, "active", "suspended"}},
 		"retire":   {r.sql.retire, []any{middle}},
