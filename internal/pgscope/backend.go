@@ -240,6 +240,11 @@ func (w *wire) rejected(a *answer, code string) {
 		w.temps, w.prepFence = true, w.prepFence && w.temps // the other fence
 	case missingCode: // somebody deallocated what he could not name
 		w.prepared, w.prepFence = false, false
+	case thereCode: // one of the wire's own, thought to be gone with the others
+		if a.parses == nil {
+			return
+		}
+		*a.parses = true
 	default:
 		return
 	}

@@ -25,6 +25,7 @@ const (
 	fenceBehind = ` else '"' end, true)`
 	fenceCode   = "22023" // invalid_parameter_value
 	missingCode = "26000" // invalid_sql_statement_name
+	thereCode   = "42P05" // duplicate_prepared_statement
 )
 
 // Operators are looked up by the path, which may be anything.
