@@ -1,9 +1,28 @@
-// Package migrations holds the SQL of the control plane, as goose files, and
-// applies it; and it reads the goose files of an application's tenant schemas.
+// Package migrations brings the schemas of a fleet of tenants to one version, by
+// goose files, SQL and Go; and it holds the SQL of the control plane, and applies it.
 //
-// A Set promises that what it says of files is what goose makes of them: goose
-// itself runs them on a recorder at Load. Where no file says NO TRANSACTION, Script is
-// one message that makes a new tenant's schema, goose's own table included.
+// # The tenants' schemas
+//
+// goose itself says what a file means: Load has it play each file once to a database
+// that only takes notes. Run sends a tenant's pending versions, one after the other,
+// as one message in one transaction, together with the rows of goose's own table in
+// the tenant's schema. That table is the truth: goose by itself goes on where Run
+// stopped, and the other way round. The register's version is a copy, by which an
+// up-to-date tenant costs no query at all.
+//
+// Run promises that
+//   - whatever ends it, a crash too, each tenant has a version in full: none in
+//     between, and none twice (files that say NO TRANSACTION excepted, whose
+//     failure is ErrNotUndone);
+//   - one process at a time works on a tenant: under its lock in the control plane,
+//     and under a lock of goose's table or of the session on its shard;
+//   - statements do not wait for locks longer than Options.LockTimeout, so that the
+//     application does not queue up behind them; the tenant is tried again later;
+//   - rings come one after the other, and no further tenant is begun once more
+//     failed than Options.MaxFailures;
+//   - the report holds what the servers confirmed.
+//
+// # The control plane's
 //
 // ApplyControl promises that however many processes start at once, each file
 // is applied once (an advisory lock of the control database orders them), that
@@ -12,6 +31,4 @@
 //
 // The files name no schema: the search path of the run does. A file that was
 // released is never changed; a change is a new file.
-//
-// It does not migrate schemas that tenants have already.
 package migrations

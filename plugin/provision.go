@@ -76,7 +76,7 @@ func (p *Plugin) fillNewTenants(db *gorm.DB) {
 
 // migrateUp runs the migrations in a new tenant's schema, file by file.
 func (p *Plugin) migrateUp(ctx context.Context, _ tenant.Tenant) error {
-	return p.opts.migrations.Up(resolver.Primary(ctx), p.handle)
+	return p.opts.migrations.Apply(resolver.Primary(ctx), p.handle)
 }
 
 // provision creates the models' tables of a new tenant, all or none, and has the

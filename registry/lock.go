@@ -48,7 +48,10 @@ func (r *Registry) lock(ctx context.Context, id tenant.ID, wait bool) (*tenantLo
 	return l, nil
 }
 
-const lockSQL = "SELECT pg_advisory_lock($1)"
+const (
+	lockSQL   = "SELECT pg_advisory_lock($1)"
+	unlockSQL = "SELECT bool_and(pg_advisory_unlock(k)) FROM unnest($1::bigint[]) k"
+)
 
 // lockBoth takes the locks of two tenants on one connection, in an order that is
 // everybody's.
@@ -71,7 +74,7 @@ func (l *tenantLock) unlock(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	var held bool
-	err := l.QueryRow(ctx, "SELECT bool_and(pg_advisory_unlock(k)) FROM unnest($1::bigint[]) k", l.keys).Scan(&held)
+	err := l.QueryRow(ctx, unlockSQL, l.keys).Scan(&held)
 	if err != nil || !held {
 		_ = l.Conn.Conn().Close(ctx) // the server ends the session either way
 	}

@@ -39,6 +39,7 @@ type queries struct {
 	addName, removeName, names, byName                                  string
 	events, trimEvents                                                  string
 	shards, upsertShard, removeShard, lockShards, addHome, countTenants string
+	lagging, census, setVersions                                        string
 	fingerprint                                                         string
 }
 
@@ -114,6 +115,12 @@ func newQueries(schema string) queries {
 		lockShards:   expand("LOCK TABLE {shards} IN SHARE ROW EXCLUSIVE MODE"),
 		addHome:      expand("INSERT INTO {shards} (name, region) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM {shards})"),
 		countTenants: expand("SELECT count(*) FROM {tenants} WHERE shard = $1"),
+		lagging: expand(`SELECT {columns} FROM {tenants} WHERE version %s $1 AND (version, id) > ($2, $3)
+			AND state <> 'archived' ORDER BY version, id LIMIT $4`),
+		census: expand("SELECT shard, version, count(*) FROM {tenants} WHERE state <> 'archived' GROUP BY 1, 2 ORDER BY 1, 2"),
+		setVersions: expand(`UPDATE {tenants} t SET version = u.v, updated_at = now()
+			FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u (shard, name, v)
+			WHERE t.shard = u.shard AND t.schema_name = u.name AND t.version <> u.v`),
 		fingerprint: expand(`SELECT concat_ws(' ', extract(epoch FROM min(m.tstamp)),
 			(SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()),
 			(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1),

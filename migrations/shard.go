@@ -1,0 +1,229 @@
+package migrations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gormtenancy/gormtenancy/internal/pgdsn"
+	"github.com/gormtenancy/gormtenancy/tenant"
+)
+
+const (
+	// batchSize is how many tenants are locked, and registered, at once.
+	batchSize  = 100
+	maxBackoff = 10 * time.Second
+	// answerTime is how long a cancelled statement's answer is awaited.
+	answerTime = 10 * time.Second
+)
+
+// job is one tenant's part of a run.
+type job struct {
+	id          tenant.ID
+	shard, ring string
+	from        int64 // the version that it had when it was first begun
+	begun       bool
+	cause       error // why it is tried again
+}
+
+// shard is one shard's part of a run.
+type shard struct {
+	*run
+	name string
+	pool *pgxpool.Pool
+}
+
+// all runs the jobs, and those that have to wait again.
+func (s *shard) all(jobs []*job) error {
+	if err := s.open(); err != nil {
+		return s.lose(jobs, err)
+	}
+	wait := s.opts.Backoff
+	for try := 0; ; try++ {
+		again, err := s.pass(jobs, try < s.opts.Retries)
+		if err != nil || len(again) == 0 {
+			return s.lose(again, err)
+		}
+		jobs = again
+		s.mu.Lock()
+		s.report.Retries += len(again)
+		s.mu.Unlock()
+		select {
+		case <-s.ctx.Done():
+			return s.lose(again, nil)
+		case <-time.After(wait/2 + rand.N(wait)):
+		}
+		wait = min(2*wait, maxBackoff)
+	}
+}
+
+// lose enters jobs that the end of the run leaves undone.
+func (s *shard) lose(jobs []*job, err error) error {
+	for _, j := range jobs {
+		if errors.Is(j.cause, ErrUnknownOutcome) {
+			s.end(j, Failed, j.cause)
+		} else {
+			s.end(j, Unreached, nil)
+		}
+	}
+	return err
+}
+
+// open makes the shard's pool. A shard whose settings cannot be had ends the run.
+func (s *shard) open() error {
+	if s.pool != nil {
+		return nil
+	}
+	conn, err := s.fleet.ShardConfig(s.ctx, s.name)
+	if err != nil {
+		return fmt.Errorf("shard %s: %w", s.name, err)
+	}
+	cfg, err := pgxpool.ParseConfig(conn.ConnString())
+	if err != nil {
+		return fmt.Errorf("shard %s: %w", s.name, pgdsn.Err)
+	}
+	conn.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: answerTime}
+	}
+	cfg.ConnConfig, cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = conn, int32(s.opts.PerShard), 0, 0
+	// The pool lives as long as the run, whose end each statement hears of.
+	if s.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(s.ctx), cfg); err != nil {
+		return fmt.Errorf("shard %s: open its pool: %w", s.name, err)
+	}
+	return nil
+}
+
+func (s *shard) close() {
+	if s.pool != nil {
+		s.pool.Close()
+	}
+}
+
+// pass runs the jobs once, in batches. It returns those to try again; none if
+// retry is false.
+func (s *shard) pass(jobs []*job, retry bool) (again []*job, err error) {
+	var settling errgroup.Group // the batch before
+	for batch := range slices.Chunk(jobs, batchSize) {
+		if s.ctx.Err() != nil || err != nil {
+			_ = s.lose(batch, nil)
+			continue
+		}
+		held, lockErr := s.locks.Try(s.ctx, ids(batch))
+		if lockErr != nil {
+			err = s.ended(lockErr)
+			_ = s.lose(batch, nil)
+			continue
+		}
+		b := &batchRun{shard: s, retry: retry, versions: map[tenant.ID]int64{}}
+		b.run(batch, held)
+		again = append(again, b.again...)
+		_ = settling.Wait() // it returns none
+		settling = errgroup.Group{}
+		settling.Go(func() error { b.settle(held); return nil })
+	}
+	_ = settling.Wait()
+	return again, err
+}
+
+// ended returns err, or nil if it is only the end of the run.
+func (s *shard) ended(err error) error {
+	if s.ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func ids(jobs []*job) []tenant.ID {
+	all := make([]tenant.ID, len(jobs))
+	for i, j := range jobs {
+		all[i] = j.id
+	}
+	return all
+}
+
+// batchRun is a batch under way.
+type batchRun struct {
+	*shard
+	retry bool
+
+	lists    sync.Mutex // guards again and versions
+	again    []*job
+	versions map[tenant.ID]int64
+}
+
+// run runs the tenants that are held, and sorts out the others.
+func (b *batchRun) run(jobs []*job, held Held) {
+	now := make(map[tenant.ID]tenant.Tenant, len(held.Tenants))
+	for _, t := range held.Tenants {
+		now[t.ID] = t
+	}
+	var g errgroup.Group
+	g.SetLimit(b.opts.PerShard)
+	for _, j := range jobs {
+		t, ok := now[j.id]
+		switch {
+		case slices.Contains(held.Gone, j.id):
+			b.skip(j, "it was deleted meanwhile", false)
+		case !ok:
+			b.later(j, nil)
+		case b.ctx.Err() != nil:
+			b.end(j, Unreached, nil)
+		default:
+			g.Go(func() error { b.one(j, t); return nil })
+		}
+	}
+	_ = g.Wait() // its functions return none
+}
+
+// later puts a tenant off. A nil cause is that somebody else works on it.
+func (b *batchRun) later(j *job, cause error) {
+	switch {
+	case b.retry:
+		j.cause = cause
+		b.lists.Lock()
+		b.again = append(b.again, j)
+		b.lists.Unlock()
+	case cause == nil:
+		b.skip(j, "it is busy: another process works on it", true)
+	default:
+		b.end(j, Failed, cause)
+	}
+}
+
+// one runs a tenant, unless its state or its place forbid.
+func (b *batchRun) one(j *job, t tenant.Tenant) {
+	switch {
+	case b.ctx.Err() != nil:
+		b.end(j, Unreached, nil)
+	case t.Placement.Shard != b.name:
+		b.skip(j, "it was moved to shard "+t.Placement.Shard+" meanwhile", true)
+	case t.State == tenant.StateMoving:
+		b.skip(j, "it is being moved", true)
+	case t.State == tenant.StateProvisioning:
+		b.skip(j, "it is being provisioned", false)
+	case t.State == tenant.StateActive || t.State == tenant.StateSuspended || t.State == tenant.StateSpare:
+		b.migrate(j, t)
+	default:
+		b.skip(j, "it is "+string(t.State), false)
+	}
+}
+
+// settle registers what was reached, and gives the locks back.
+func (b *batchRun) settle(held Held) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), cleanup)
+	defer cancel()
+	if err := b.locks.Finish(ctx, held.Tenants, b.versions); err != nil {
+		b.mu.Lock()
+		b.unsaved = errors.Join(b.unsaved, err)
+		b.mu.Unlock()
+	}
+}
