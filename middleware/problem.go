@@ -135,7 +135,7 @@ func ProblemFor(ctx context.Context, err error) *Problem {
 		return unknown("no such tenant", err)
 	case errors.Is(err, tenant.ErrSuspended):
 		return suspended(err)
-	case errors.Is(err, tenant.ErrNotActive):
+	case errors.Is(err, tenant.ErrNotActive), errors.Is(err, tenant.ErrVersion):
 		return notReady(err)
 	case errors.Is(err, tenant.ErrUnavailable):
 		return unavailable(err)

@@ -21,6 +21,7 @@ var statementErrors = []struct {
 	{fmt.Errorf("tenant x: %w", tenant.ErrSuspended), 403, CodeTenantSuspended},
 	{fmt.Errorf("x: %w", tenant.ErrUnknown), 404, CodeTenantUnknown},
 	{fmt.Errorf("x: %w", tenant.ErrNotActive), 503, CodeTenantNotReady},
+	{fmt.Errorf("x: %w", tenant.ErrVersion), 503, CodeTenantNotReady},
 	{fmt.Errorf("%w: %w", tenant.ErrUnavailable, context.DeadlineExceeded), 503, CodeRegistryUnavailable},
 	{fmt.Errorf("x: %w", tenant.ErrNone), 400, CodeTenantMissing},
 	{fmt.Errorf("x: %w", tenant.ErrInvalidID), 400, CodeTenantInvalid},

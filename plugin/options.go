@@ -31,6 +31,7 @@ type options struct {
 	maxConns     int
 	maxAge       time.Duration
 	maxTenants   int
+	minVersion   int64
 }
 
 // WithModels makes the registry create these models' tables, with
@@ -46,6 +47,13 @@ func WithModels(models ...any) Option {
 // It takes the place of WithModels, and replaces the registry's provisioner.
 func WithMigrations(fsys fs.FS) Option {
 	return func(o *options) { o.migrations, o.badFiles = migrations.Load(fsys) }
+}
+
+// RequireVersion makes statements of tenants whose schema has not reached a version of
+// the migrations (tenant.Tenant.Version) fail with tenant.ErrVersion, as long as the
+// context does not say otherwise (tenant.RequireVersion).
+func RequireVersion(version int64) Option {
+	return func(o *options) { o.minVersion = version }
 }
 
 // WithRegistry takes tenants and shards from r. The caller closes r.

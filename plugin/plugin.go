@@ -148,7 +148,8 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 		Connect:  base.connect(p.opts.searchPath, p.opts.pooler),
 		Prepared: base.prepared(),
 		MaxConns: p.opts.maxConns, MaxAge: p.opts.maxAge, MaxTenants: p.opts.maxTenants,
-		OnClose: p.closeOwned,
+		MinVersion: p.opts.minVersion,
+		OnClose:    p.closeOwned,
 	}
 	if p.router, err = resolver.New(cfg); err != nil {
 		return err

@@ -167,6 +167,7 @@ func (l *tenantLocks) Finish(ctx context.Context, held []tenant.Tenant, versions
 		ids[i] = t.ID
 		if v, ok := versions[t.ID]; ok {
 			shards, schemas, to = append(shards, t.Placement.Shard), append(schemas, t.Schema), append(to, v)
+			defer l.r.writers.tell(ctx, t) // or a read meets a replica of before
 			defer l.r.forget(t.ID)
 		}
 	}

@@ -39,6 +39,9 @@ type Config struct {
 	MaxConns   int
 	MaxAge     time.Duration
 	MaxTenants int
+	// MinVersion is the version that a tenant's schema must have reached where the
+	// context asks for none (tenant.RequireVersion). Zero: any.
+	MinVersion int64
 	// MaxLag is how old a replica's last known position may be before reads
 	// avoid it. Default 5 s.
 	MaxLag time.Duration
@@ -165,10 +168,10 @@ func (r *Router) scope(shard string) ScopeFunc {
 		if isSystem(ctx) {
 			return pgscope.Scope{Owner: systemOwner}, nil
 		}
-		id, err := tenant.FromContext(ctx)
+		id, version, err := tenant.Demand(ctx, r.cfg.MinVersion)
 		switch {
 		case err == nil:
-			return r.tenantScope(ctx, id, shard)
+			return r.tenantScope(ctx, id, version, shard)
 		case err != tenant.ErrNone:
 			return pgscope.Scope{}, err
 		case shard != r.cfg.Home.Name:
@@ -180,7 +183,7 @@ func (r *Router) scope(shard string) ScopeFunc {
 	}
 }
 
-func (r *Router) tenantScope(ctx context.Context, id tenant.ID, shard string) (pgscope.Scope, error) {
+func (r *Router) tenantScope(ctx context.Context, id tenant.ID, version int64, shard string) (pgscope.Scope, error) {
 	t, err := r.cfg.Directory.Lookup(ctx, id)
 	if err != nil {
 		return pgscope.Scope{}, err
@@ -188,10 +191,8 @@ func (r *Router) tenantScope(ctx context.Context, id tenant.ID, shard string) (p
 	if t.Placement.Shard != shard {
 		return pgscope.Scope{}, fmt.Errorf("tenant %s is not on shard %s: %w", id, shard, tenant.ErrMisplaced)
 	}
-	if !t.State.Serves() {
-		if err := t.Usable(tenant.AdmissionOf(ctx)); err != nil {
-			return pgscope.Scope{}, err
-		}
+	if err := usable(ctx, &t, version); err != nil {
+		return pgscope.Scope{}, err
 	}
 	if len(t.Schema) > 63 { // the server would cut it off, and find another's
 		return pgscope.Scope{}, fmt.Errorf("tenant %s: %w: its name is longer than 63 bytes", id, tenant.ErrInvalidSchema)
@@ -199,13 +200,28 @@ func (r *Router) tenantScope(ctx context.Context, id tenant.ID, shard string) (p
 	return pgscope.Scope{Owner: string(id), Schema: t.Schema, Version: t.Version}, nil
 }
 
+// usable returns an error if statements of t may not run in ctx. What ctx admits is
+// only looked up where it matters.
+func usable(ctx context.Context, t *tenant.Tenant, version int64) error {
+	if !t.State.Serves() {
+		if err := t.Usable(tenant.AdmissionOf(ctx)); err != nil {
+			return err
+		}
+	}
+	if t.Version >= version {
+		return nil
+	}
+	return t.Reached(version)
+}
+
 // Admit returns an error if GORM's statements may not run in ctx: no tenant
-// and not shared, a bad ID, a tenant that is unknown or does not serve.
+// and not shared, a bad ID, a tenant that is unknown, does
+// not serve, or lacks a version that is required.
 func (r *Router) Admit(ctx context.Context) error {
 	if ctx == nil {
 		return tenant.ErrNone
 	}
-	id, err := tenant.FromContext(ctx)
+	id, version, err := tenant.Demand(ctx, r.cfg.MinVersion)
 	if err != nil {
 		if tenant.IsShared(ctx) {
 			return nil
@@ -216,10 +232,7 @@ func (r *Router) Admit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if t.State.Serves() {
-		return nil
-	}
-	return t.Usable(tenant.AdmissionOf(ctx))
+	return usable(ctx, &t, version)
 }
 
 // shard returns the pools of a shard, made when it is first asked for.

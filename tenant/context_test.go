@@ -49,6 +49,38 @@ func TestContext(t *testing.T) {
 	}
 }
 
+func TestDemand(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	acme := tenant.NewContext(ctx, "acme")
+	five := tenant.RequireVersion(acme, 5)
+	for what, c := range map[string]struct {
+		ctx     context.Context
+		id      tenant.ID
+		version int64
+		err     error
+	}{
+		"by default":           {acme, "acme", 3, nil},
+		"required":             {five, "acme", 5, nil},
+		"lifted":               {tenant.RequireVersion(five, 0), "acme", 0, nil},
+		"another tenant":       {tenant.NewContext(five, "globex"), "globex", 5, nil},
+		"before the tenant":    {tenant.NewContext(tenant.RequireVersion(ctx, 7), "acme"), "acme", 7, nil},
+		"no tenant":            {tenant.RequireVersion(ctx, 7), "", 7, tenant.ErrNone},
+		"shared":               {tenant.Shared(five), "", 0, tenant.ErrNone},
+		"back from shared":     {tenant.NewContext(tenant.Shared(five), "acme"), "acme", 5, nil},
+		"bad":                  {tenant.RequireVersion(tenant.NewContext(ctx, "Bad ID"), 7), "", 7, tenant.ErrInvalidID},
+		"shared keeps the say": {tenant.RequireVersion(tenant.Shared(ctx), 7), "", 0, tenant.ErrNone},
+	} {
+		id, version, err := tenant.Demand(c.ctx, 3)
+		if id != c.id || version != c.version || !errors.Is(err, c.err) {
+			t.Errorf("%s: %q, %d, %v", what, id, version, err)
+		}
+	}
+	if !tenant.IsShared(tenant.RequireVersion(tenant.Shared(ctx), 7)) {
+		t.Error("not shared any more")
+	}
+}
+
 func TestFromContextAllocatesNothing(t *testing.T) {
 	ctx := tenant.NewContext(t.Context(), "acme")
 	if n := testing.AllocsPerRun(100, func() { _, _ = tenant.FromContext(ctx) }); n != 0 {

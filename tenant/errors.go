@@ -16,6 +16,8 @@ var (
 	ErrSuspended = errors.New("tenant is suspended: resume it before use")
 	// ErrNotActive: the tenant is being provisioned, or archived.
 	ErrNotActive = errors.New("tenant does not serve in this state")
+	// ErrVersion: the tenant's schema has not reached the version that is required.
+	ErrVersion = errors.New("tenant's schema is older than this code requires: migrate it")
 	// ErrExists: a tenant with this ID, or for this schema, exists already.
 	ErrExists = errors.New("tenant exists already")
 	// ErrMismatch: a statement named one tenant inside a transaction of

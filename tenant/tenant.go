@@ -77,6 +77,15 @@ func (t *Tenant) Usable(a Admission) error {
 	return fmt.Errorf("tenant %s is %s: %w", t.ID, t.State, ErrNotActive)
 }
 
+// Reached returns nil if t's schema has a version of the migrations, or is still
+// being made, else an error that wraps ErrVersion.
+func (t *Tenant) Reached(version int64) error {
+	if t.Version >= version || t.State == StateProvisioning {
+		return nil
+	}
+	return fmt.Errorf("tenant %s has version %d, not %d: %w", t.ID, t.Version, version, ErrVersion)
+}
+
 // Spec asks for a new tenant. Only ID is required.
 type Spec struct {
 	ID     ID
