@@ -19,6 +19,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if control := os.Getenv(childEnv); control != "" {
+		if err := child(control); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(pgtest.Main(m, goleak.Find))
 }
 
@@ -38,12 +45,13 @@ type lab struct {
 	t       testing.TB
 	control string
 	shards  []string // DSNs
+	tenants int
 }
 
 // newLab makes a registry with n tenants, t000 and on, dealt out to shards.
 func newLab(t testing.TB, s *pgtest.Server, shards, n int) *lab {
 	t.Helper()
-	l := &lab{t: t, control: s.Database(t)}
+	l := &lab{t: t, control: s.Database(t), tenants: n}
 	l.Registry = must(registry.Open(t.Context(), registry.Config{DSN: l.control}))(t)
 	t.Cleanup(l.Close)
 	for i := range shards {
@@ -73,7 +81,7 @@ func (l *lab) dsn(i int) string { return l.shards[i%len(l.shards)] }
 // exec runs statements in tenant i's schema.
 func (l *lab) exec(i int, sql string) {
 	l.t.Helper()
-	exec(l.t, l.dsn(i), "SET search_path = tenant_"+string(id(i))+"; "+sql)
+	execute(l.t, l.dsn(i), "SET search_path = tenant_"+string(id(i))+"; "+sql)
 }
 
 // version returns what tenant i's own table and the registry say.
@@ -148,7 +156,7 @@ func query[T any](t testing.TB, dsn, sql string, args ...any) T {
 	return v
 }
 
-func exec(t testing.TB, dsn, sql string) {
+func execute(t testing.TB, dsn, sql string) {
 	t.Helper()
 	ctx := context.Background()
 	conn := must(pgx.Connect(ctx, dsn))(t)

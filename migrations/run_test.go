@@ -165,13 +165,13 @@ func TestCorrected(t *testing.T) {
 	if _, err := l.run(set, migrations.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	exec(t, l.control, "UPDATE tenancy.tenants SET version = 0 WHERE id = 't000'; UPDATE tenancy.tenants SET version = 1 WHERE id = 't001'")
+	execute(t, l.control, "UPDATE tenancy.tenants SET version = 0 WHERE id = 't000'; UPDATE tenancy.tenants SET version = 1 WHERE id = 't001'")
 	rep, err := l.run(set, migrations.Options{})
 	if err != nil || rep.Counts[migrations.Corrected] != 2 || rep.Total != 2 {
 		t.Errorf("%v, %v", rep, err)
 	}
 	l.exec(2, "DELETE FROM goose_db_version WHERE version_id = 1")
-	exec(t, l.control, "UPDATE tenancy.tenants SET version = 1 WHERE id = 't002'")
+	execute(t, l.control, "UPDATE tenancy.tenants SET version = 1 WHERE id = 't002'")
 	set = load(t, files(first, second, "-- +goose Up\nSELECT 1;"))
 	rep, err = l.run(set, migrations.Options{MaxFailures: -1})
 	if !errors.Is(err, migrations.ErrGaps) || rep.Counts[migrations.Migrated] != 2 || rep.Failed[id(2)] == nil {
