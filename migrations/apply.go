@@ -120,12 +120,19 @@ func (b *batchRun) step(t tenant.Tenant, st *step) (int64, error) {
 	if st.solo() {
 		return b.bareStep(conn, t, st)
 	}
-	text, ends := b.place(t, st).message(st)
+	p := b.place(t, st)
+	text, ends := p.message(st)
 	a, err := read(conn.Conn().PgConn().Exec(b.caller, text))
+	for err != nil {
+		if err = p.unexpected(st, err); err != errLookAgain {
+			break
+		}
+		text, ends = p.message(st)
+		a, err = read(conn.Conn().PgConn().Exec(b.caller, text))
+	}
 	if err == nil {
 		return a.version, nil
 	}
-	err = unexpected(st, err)
 	var other *elsewhere
 	if errors.As(err, &other) || errors.Is(err, ErrGaps) {
 		return unknownVersion, err

@@ -100,7 +100,7 @@ func (l *lab) killedRunner(n int, said map[tenant.ID]bool) {
 		said[tenant.ID(who)] = true
 		if i+1 == n {
 			time.Sleep(rand.N(5 * time.Millisecond)) // any moment is a good one
-			_ = cmd.Process.Kill() // it may be through
+			_ = cmd.Process.Kill()                   // it may be through
 		}
 	}
 	_ = cmd.Wait() // it was killed

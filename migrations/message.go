@@ -3,6 +3,7 @@ package migrations
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"regexp"
 	"strconv"
 	"strings"
@@ -27,8 +28,8 @@ const createTable = `CREATE TABLE IF NOT EXISTS %s (
 );
 `
 
-// mark names the column in which a message reports the version that it has
-// reached.
+// mark names the column in which a message reports the version that it is
+// about to reach.
 const mark = "gormtenancy_version"
 
 // place is where a message runs and what limits it.
@@ -38,7 +39,23 @@ type place struct {
 	lock, statement  time.Duration
 	expect           *step // nil: any version
 	createIfNotThere bool
+	how              look
 }
+
+// look is how a message makes sure that the tenant is where it is expected to be.
+type look int
+
+const (
+	// atID: a row of goose's table that is entered gets the next ID, which tells
+	// how often one was entered before. It is all but free, and wrong for tables
+	// from which rows were deleted, or entered and rolled back: then atRows follows.
+	atID look = iota
+	// atRows counts the versions. It costs the server 100 microseconds.
+	atRows
+	// atDistinct counts versions that may be there more than once, as goose's
+	// first releases wrote them.
+	atDistinct
+)
 
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
@@ -60,9 +77,8 @@ func (p place) searchPath() string {
 	return path + ", pg_temp"
 }
 
-// prelude scopes a transaction to the tenant, orders those who would migrate
-// it, and fails unless the tenant is where it is expected to be. The cast makes
-// a missing schema an error (3F000), which a search path passes over.
+// prelude scopes a transaction to the tenant, and orders those who would migrate it.
+// The cast makes a missing schema an error (3F000), which a search path passes over.
 func (p place) prelude(b *strings.Builder) {
 	fmt.Fprintf(b, "SELECT %s::pg_catalog.regnamespace, pg_catalog.set_config('search_path', %s, true)",
 		literal(tenant.QuoteIdent(p.schema)), literal(p.searchPath()))
@@ -74,17 +90,35 @@ func (p place) prelude(b *strings.Builder) {
 			fmt.Fprintf(b, ", pg_catalog.set_config('%s', '%dms', true)", limit.name, max(1, limit.Milliseconds()))
 		}
 	}
-	b.WriteString(";\n")
+	fmt.Fprintf(b, ", pg_catalog.pg_advisory_xact_lock(%d);\n", p.lockKey())
 	if p.createIfNotThere {
 		p.create(b)
-	} else {
-		fmt.Fprintf(b, "LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE;\n", p.table())
 	}
-	if p.expect != nil {
-		fmt.Fprintf(b, `SELECT CASE WHEN v = %d AND n = %d THEN 0 ELSE ('gormtenancy: version ' || v || ', has ' || n)::integer END
-FROM (SELECT coalesce(max(version_id), 0) AS v, count(DISTINCT version_id) FILTER (WHERE version_id = ANY ('{%s}'::bigint[])) AS n FROM %s) AS t;
-`, p.expect.from, p.expect.known, p.expect.below, p.table())
+}
+
+// lockKey is that of the lock on the shard under which a schema is migrated, also
+// after the end of the process that began: as long as its server process works.
+func (p place) lockKey() int64 {
+	h := fnv.New64a()
+	h.Write([]byte("gormtenancy/migrate/" + p.schema))
+	return int64(h.Sum64())
+}
+
+// expected is an expression over goose's table that is good if the tenant is where it
+// is expected to be, and fails otherwise with a text that unexpected reads.
+func (p place) expected(good int64) string {
+	distinct := ""
+	if p.how == atDistinct {
+		distinct = "DISTINCT "
 	}
+	known := fmt.Sprintf("count(%sversion_id) FILTER (WHERE version_id = ANY ('{%s}'::bigint[]))", distinct, p.expect.below)
+	return fmt.Sprintf("CASE WHEN coalesce(max(version_id), 0) = %d AND %s = %d THEN %d ELSE ('gormtenancy: version ' || coalesce(max(version_id), 0) || ', has ' || %[2]s)::integer END",
+		p.expect.from, known, p.expect.known, good)
+}
+
+// check fails unless the tenant is where it is expected to be.
+func (p place) check(b *strings.Builder) {
+	fmt.Fprintf(b, "SELECT %s FROM %s;\n", p.expected(0), p.table())
 }
 
 // report makes the message tell the tenant's version.
@@ -95,25 +129,36 @@ func (p place) report(b *strings.Builder) {
 // create writes goose's table, if there is none, and its first row: version 0.
 func (p place) create(b *strings.Builder) {
 	fmt.Fprintf(b, createTable, p.table())
-	fmt.Fprintf(b, "LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE;\n", p.table())
 	fmt.Fprintf(b, "INSERT INTO %[1]s (version_id, is_applied) SELECT 0, true WHERE NOT EXISTS (SELECT FROM %[1]s);\n", p.table())
 }
 
-// play writes a migration, and its version's row.
-func (p place) play(b *strings.Builder, m part, down bool) {
-	for _, s := range m.statements {
-		b.WriteString(s)
-		b.WriteString("\n;\n") // s may end in a comment
+// enter writes the version's row, or takes it away, and reports. Up, it is the check
+// too: each statement that looks at the table costs as much as a small migration.
+func (p place) enter(b *strings.Builder, down bool, version int64) {
+	const insert = "INSERT INTO %s (version_id, is_applied) "
+	switch {
+	case down:
+		if p.expect != nil {
+			p.check(b)
+		}
+		fmt.Fprintf(b, "DELETE FROM %s WHERE version_id = %d;\n", p.table(), version)
+		p.report(b)
+	case p.expect == nil:
+		fmt.Fprintf(b, insert+"VALUES (%d, true) RETURNING version_id AS %s;\n", p.table(), version, mark)
+	case p.how == atID:
+		// Version 0 was the first.
+		fmt.Fprintf(b, insert+"VALUES (%d, true) RETURNING CASE WHEN id = %d THEN version_id ELSE ('gormtenancy: id ' || id)::integer END AS %s;\n",
+			p.table(), version, p.expect.known+2, mark)
+	default:
+		fmt.Fprintf(b, insert+"SELECT %s, true FROM %[1]s RETURNING version_id AS %[3]s;\n", p.table(), p.expected(version), mark)
 	}
-	p.enter(b, down, m.version)
 }
 
-// enter writes the version's row, or takes it away.
-func (p place) enter(b *strings.Builder, down bool, version int64) {
-	if down {
-		fmt.Fprintf(b, "DELETE FROM %s WHERE version_id = %d;\n", p.table(), version)
-	} else {
-		fmt.Fprintf(b, "INSERT INTO %s (version_id, is_applied) VALUES (%d, true);\n", p.table(), version)
+// play writes a migration's statements.
+func play(b *strings.Builder, statements []string) {
+	for _, s := range statements {
+		b.WriteString(s)
+		b.WriteString("\n;\n") // s may end in a comment
 	}
 }
 
@@ -122,8 +167,9 @@ func (p place) message(st *step) (text string, ends []int) {
 	var b strings.Builder
 	p.prelude(&b)
 	for _, part := range st.parts {
-		p.play(&b, part, st.down)
-		p.report(&b)
+		p.enter(&b, st.down, part.version)
+		p.expect = nil // the row before says where it is
+		play(&b, part.statements)
 		ends = append(ends, b.Len())
 	}
 	return b.String(), ends
@@ -158,7 +204,7 @@ func read(results *pgconn.MultiResultReader) (a answer, err error) {
 
 // failedPart returns the index of the part at which a message failed.
 func failedPart(text string, ends []int, a answer, err error) int {
-	part := a.marks
+	part := max(0, a.marks-1)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && a.marks == 0 && pg.Position > 0 {
 		// A text that cannot be parsed fails before its first statement runs.
@@ -180,28 +226,42 @@ type elsewhere struct{ version int64 }
 // Error says where it is.
 func (e *elsewhere) Error() string { return fmt.Sprintf("the tenant is at version %d", e.version) }
 
+// errLookAgain: the look was too quick to tell; place.how says how to look now.
+var errLookAgain = errors.New("look again")
+
 // ErrGaps says that a tenant lacks a version below the one that it has.
 var ErrGaps = errors.New("a version below the tenant's own was never applied: number the file anew, behind the others, or apply it by hand and enter it in " + versionTable)
 
-var checked = regexp.MustCompile(`gormtenancy: version (\d+), has (\d+)`)
+var checked = regexp.MustCompile(`gormtenancy: (?:id|version) (\d+)(?:, has (\d+))?`)
 
-// unexpected turns the failing check of a prelude into *elsewhere or ErrGaps;
-// any other error it returns as it is.
-func unexpected(st *step, err error) error {
+// unexpected turns a failing look into *elsewhere, ErrGaps, or errLookAgain; any other
+// error it returns as it is.
+func (p *place) unexpected(st *step, err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) || pg.Code != invalidText {
 		return err
 	}
 	m := checked.FindStringSubmatch(pg.Message)
-	if m == nil {
+	switch {
+	case m == nil:
 		return err
+	case m[2] == "":
+		p.how = atRows
+		return errLookAgain
 	}
 	version, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil {
+		return err
+	}
+	has, err := strconv.Atoi(m[2])
 	switch {
 	case err != nil:
 		return err
+	case version == st.from && has > st.known && p.how != atDistinct:
+		p.how = atDistinct
+		return errLookAgain
 	case version == st.from:
-		return fmt.Errorf("%w: at %d with %s of the %d versions up to there", ErrGaps, version, m[2], st.known)
+		return fmt.Errorf("%w: at %d with %d of the %d versions up to there", ErrGaps, version, has, st.known)
 	}
 	return &elsewhere{version}
 }

@@ -56,7 +56,6 @@ type run struct {
 	fleet       Fleet
 	set         *Set
 	opts        Options
-	locks       Locks
 	// shards are entered before goroutines use them.
 	shards map[string]*shard
 
@@ -93,10 +92,6 @@ func (r *run) list(ctx context.Context) ([]tenant.Tenant, error) {
 func (r *run) all(tenants []tenant.Tenant) error {
 	defer r.close()
 	var err error
-	if r.locks, err = r.fleet.Locks(r.ctx); err != nil {
-		r.giveUp(tenants)
-		return err
-	}
 	for _, ring := range r.opts.partition(tenants) {
 		if err == nil {
 			err = context.Cause(r.ctx)
@@ -140,11 +135,6 @@ func (r *run) giveUp(tenants []tenant.Tenant) {
 func (r *run) close() {
 	for _, s := range r.shards {
 		s.close()
-	}
-	if r.locks != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), cleanup)
-		defer cancel()
-		r.locks.Close(ctx)
 	}
 }
 

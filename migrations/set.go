@@ -98,7 +98,8 @@ func (s *Set) summarize() {
 	p.create(&b)
 	for _, m := range s.all {
 		fmt.Fprintf(sum, "%d %t %q\n", m.version, m.up.tx, m.up.statements)
-		p.play(&b, part{m, m.up}, false)
+		p.enter(&b, false, m.version)
+		play(&b, m.up.statements)
 		whole = whole && m.goFunc == nil && m.up.tx
 	}
 	sum.Sum(s.sum[:0])

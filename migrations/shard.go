@@ -19,8 +19,10 @@ import (
 )
 
 const (
-	// batchSize is how many tenants are locked, and registered, at once.
+	// batchSize bounds how many tenants are locked, and registered, at once, and
+	// batchesOf how many for each connection.
 	batchSize  = 100
+	batchesOf  = 16
 	maxBackoff = 10 * time.Second
 	// answerTime is how long a cancelled statement's answer is awaited.
 	answerTime = 10 * time.Second
@@ -38,8 +40,9 @@ type job struct {
 // shard is one shard's part of a run.
 type shard struct {
 	*run
-	name string
-	pool *pgxpool.Pool
+	name  string
+	pool  *pgxpool.Pool
+	locks Locks
 }
 
 // all runs the jobs, and those that have to wait again.
@@ -87,6 +90,9 @@ func (s *shard) open() error {
 	if err != nil {
 		return fmt.Errorf("shard %s: %w", s.name, err)
 	}
+	if s.locks, err = s.fleet.Locks(s.ctx); err != nil {
+		return err
+	}
 	cfg, err := pgxpool.ParseConfig(conn.ConnString())
 	if err != nil {
 		return fmt.Errorf("shard %s: %w", s.name, pgdsn.Err)
@@ -94,6 +100,8 @@ func (s *shard) open() error {
 	conn.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: answerTime}
 	}
+	// A lock is followed by a look at what others did before: that needs a new snapshot.
+	conn.RuntimeParams["default_transaction_isolation"] = "read committed"
 	cfg.ConnConfig, cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = conn, int32(s.opts.PerShard), 0, 0
 	// The pool lives as long as the run, whose end each statement hears of.
 	if s.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(s.ctx), cfg); err != nil {
@@ -103,34 +111,55 @@ func (s *shard) open() error {
 }
 
 func (s *shard) close() {
+	if s.locks != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), cleanup)
+		defer cancel()
+		s.locks.Close(ctx)
+	}
 	if s.pool != nil {
 		s.pool.Close()
 	}
 }
 
+// attempt is the answer to Locks.Try.
+type attempt struct {
+	held Held
+	err  error
+}
+
+// try asks for a batch's locks, beside the batch that runs.
+func (s *shard) try(batch []*job) <-chan attempt {
+	answer := make(chan attempt, 1)
+	go func() {
+		held, err := s.locks.Try(s.ctx, ids(batch))
+		answer <- attempt{held, err}
+	}()
+	return answer
+}
+
 // pass runs the jobs once, in batches. It returns those to try again; none if
 // retry is false.
 func (s *shard) pass(jobs []*job, retry bool) (again []*job, err error) {
-	var settling errgroup.Group // the batch before
-	for batch := range slices.Chunk(jobs, batchSize) {
-		if s.ctx.Err() != nil || err != nil {
-			_ = s.lose(batch, nil)
-			continue
+	batches := slices.Collect(slices.Chunk(jobs, min(batchSize, batchesOf*s.opts.PerShard)))
+	var settling errgroup.Group
+	next := s.try(batches[0])
+	for i, batch := range batches {
+		got := <-next
+		if got.err != nil || s.ctx.Err() != nil {
+			err = s.ended(got.err)
+			s.settle(got.held.Tenants, nil)
+			_ = s.lose(slices.Concat(batches[i:]...), nil)
+			break
 		}
-		held, lockErr := s.locks.Try(s.ctx, ids(batch))
-		if lockErr != nil {
-			err = s.ended(lockErr)
-			_ = s.lose(batch, nil)
-			continue
+		if i+1 < len(batches) {
+			next = s.try(batches[i+1])
 		}
 		b := &batchRun{shard: s, retry: retry, versions: map[tenant.ID]int64{}}
-		b.run(batch, held)
+		b.run(batch, got.held)
 		again = append(again, b.again...)
-		_ = settling.Wait() // it returns none
-		settling = errgroup.Group{}
-		settling.Go(func() error { b.settle(held); return nil })
+		settling.Go(func() error { s.settle(got.held.Tenants, b.versions); return nil })
 	}
-	_ = settling.Wait()
+	_ = settling.Wait() // its functions return none
 	return again, err
 }
 
@@ -218,12 +247,15 @@ func (b *batchRun) one(j *job, t tenant.Tenant) {
 }
 
 // settle registers what was reached, and gives the locks back.
-func (b *batchRun) settle(held Held) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), cleanup)
+func (s *shard) settle(held []tenant.Tenant, versions map[tenant.ID]int64) {
+	if len(held) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), cleanup)
 	defer cancel()
-	if err := b.locks.Finish(ctx, held.Tenants, b.versions); err != nil {
-		b.mu.Lock()
-		b.unsaved = errors.Join(b.unsaved, err)
-		b.mu.Unlock()
+	if err := s.locks.Finish(ctx, held, versions); err != nil {
+		s.mu.Lock()
+		s.unsaved = errors.Join(s.unsaved, err)
+		s.mu.Unlock()
 	}
 }

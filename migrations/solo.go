@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -22,20 +21,23 @@ var errAlone = errors.New("another session migrates the tenant")
 // with the connection. A process that died leaves the lock for as long as the
 // server still works on what it had begun.
 func (b *batchRun) guard(conn *pgxpool.Conn, t tenant.Tenant, st *step) error {
-	h := fnv.New64a()
-	h.Write([]byte("gormtenancy/migrate/" + t.Schema))
+	p := b.place(t, st)
 	var free bool
-	if err := conn.QueryRow(b.caller, "SELECT pg_catalog.pg_try_advisory_lock($1)", int64(h.Sum64())).Scan(&free); err != nil {
+	if err := conn.QueryRow(b.caller, "SELECT pg_catalog.pg_try_advisory_lock($1)", p.lockKey()).Scan(&free); err != nil {
 		return fmt.Errorf("lock the tenant on shard %s: %w", b.name, err)
 	}
 	if !free {
 		return errAlone
 	}
-	p := b.place(t, st)
-	var text strings.Builder
-	p.prelude(&text)
-	_, err := read(conn.Conn().PgConn().Exec(b.caller, text.String()))
-	return unexpected(st, err)
+	for {
+		var text strings.Builder
+		p.prelude(&text)
+		p.check(&text)
+		_, err := read(conn.Conn().PgConn().Exec(b.caller, text.String()))
+		if err = p.unexpected(st, err); err != errLookAgain {
+			return err
+		}
+	}
 }
 
 // bareStep runs the statements of a file without a transaction.
@@ -45,8 +47,8 @@ func (b *batchRun) bareStep(conn *pgxpool.Conn, t tenant.Tenant, st *step) (int6
 	}
 	p, part := b.place(t, st), st.parts[0]
 	var end strings.Builder
+	p.expect = nil
 	p.enter(&end, st.down, part.version)
-	p.report(&end)
 	texts := append([]string{"SET search_path = " + p.searchPath()}, part.statements...)
 	for i, text := range texts {
 		if _, err := read(conn.Conn().PgConn().Exec(b.caller, text)); err != nil {

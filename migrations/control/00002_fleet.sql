@@ -79,6 +79,26 @@ END
 $$;
 -- +goose StatementEnd
 
+-- A change of a column that this does not know and of the version at once must change
+-- another that it knows.
+CREATE FUNCTION only_version(was tenants, is_now tenants) RETURNS boolean LANGUAGE sql IMMUTABLE
+RETURN was.version <> is_now.version AND was.delete_after IS NOT DISTINCT FROM is_now.delete_after
+    AND (was.id, was.schema_name, was.state, was.tier, was.shard, was.region, was.epoch, was.attributes)
+    = (is_now.id, is_now.schema_name, is_now.state, is_now.tier, is_now.shard, is_now.region, is_now.epoch, is_now.attributes);
+
+-- +goose StatementBegin
+CREATE FUNCTION audit_versions() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO events (tenant, object, action, actor, before, after)
+    SELECT a.id, 'tenant', 'update', coalesce(current_setting('gormtenancy.actor', true), ''),
+        jsonb_build_object('version', b.version), jsonb_build_object('version', a.version)
+    FROM old_rows b JOIN new_rows a ON a.id = b.id
+    WHERE only_version(b, a);
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
 -- Of a tenant that is renamed, both IDs.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION announce() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -105,8 +125,15 @@ CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON names
     FOR EACH ROW EXECUTE FUNCTION announce();
 CREATE TRIGGER announce_all AFTER TRUNCATE ON names
     FOR EACH STATEMENT EXECUTE FUNCTION announce();
-CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON tenants
+-- What migrates a fleet changes a hundred versions at a time and nothing else; those
+-- are entered together, ten times as fast.
+CREATE TRIGGER audit AFTER INSERT OR DELETE ON tenants
     FOR EACH ROW EXECUTE FUNCTION audit();
+CREATE TRIGGER audit_changes AFTER UPDATE ON tenants
+    FOR EACH ROW WHEN (NOT only_version(OLD, NEW)) EXECUTE FUNCTION audit();
+CREATE TRIGGER audit_versions AFTER UPDATE ON tenants
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_versions();
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON names
     FOR EACH ROW EXECUTE FUNCTION audit();
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON shards
@@ -115,6 +142,10 @@ CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON shards
 -- +goose Down
 DROP TRIGGER audit ON shards;
 DROP TRIGGER audit ON tenants;
+DROP TRIGGER audit_changes ON tenants;
+DROP TRIGGER audit_versions ON tenants;
+DROP FUNCTION audit_versions();
+DROP FUNCTION only_version(tenants, tenants);
 DROP TABLE names;
 DROP FUNCTION audit();
 DROP TABLE events;
