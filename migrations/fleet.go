@@ -45,7 +45,8 @@ type Count struct {
 // deleted. It is safe for concurrent use; the locks end with Close, or with the
 // connection that holds them.
 type Locks interface {
-	// Try locks those of the tenants that nobody else has locked.
+	// Try locks those of the tenants that nobody else has locked, and tells the
+	// applications that they are about to change.
 	Try(ctx context.Context, ids []tenant.ID) (Held, error)
 	// Finish gives the locks of held tenants back and registers, by their schemas,
 	// the versions of those that it is given some for, in one round trip.

@@ -17,7 +17,7 @@ func TestControl(t *testing.T) {
 		t.Fatalf("files %v, %v", names, err)
 	}
 	wellNamed := regexp.MustCompile(`^\d{5}_[a-z_]+\.sql$`)
-	qualified := regexp.MustCompile(`(?i)\b(TABLE|ON|REFERENCES|FUNCTION|INTO|FROM)\s+"?[a-z_]+"?\.[a-z_"]+`)
+	qualified := regexp.MustCompile(`(?i)\b(TABLE|ON|REFERENCES|FUNCTION|INTO|FROM)\s+"?[a-z_]+"?\.`)
 	for _, name := range names {
 		if !wellNamed.MatchString(name) {
 			t.Errorf("%s: want 00000_name.sql", name)

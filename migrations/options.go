@@ -25,6 +25,9 @@ type Options struct {
 	// PerShard is how many tenants of a shard run at the same time, each on its
 	// own connection. Default 4.
 	PerShard int
+	// Rate bounds how many tenants of a shard are begun in a second, so that the
+	// application notices less of it. Default 0: as many as there are connections for.
+	Rate float64
 	// LockTimeout bounds how long a statement waits for a lock, and so how long
 	// others queue up behind it. The tenant is tried again later. It does not
 	// apply to what runs without a transaction, which could not be undone.
@@ -70,8 +73,8 @@ func (o Options) withDefaults(set *Set) (Options, error) {
 	switch {
 	case o.Target < 0 || !set.has(o.Target):
 		return o, fmt.Errorf("target: %w: %d", ErrVersion, o.Target)
-	case o.PerShard < 0 || o.LockTimeout < 0 || o.StatementTimeout < 0 || o.Backoff < 0:
-		return o, errors.New("PerShard, LockTimeout, StatementTimeout and Backoff cannot be negative: leave them out for the defaults")
+	case o.PerShard < 0 || o.Rate < 0 || o.LockTimeout < 0 || o.StatementTimeout < 0 || o.Backoff < 0:
+		return o, errors.New("PerShard, Rate, LockTimeout, StatementTimeout and Backoff cannot be negative: leave them out for the defaults")
 	}
 	if o.PerShard == 0 {
 		o.PerShard = 4

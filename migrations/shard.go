@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/gormtenancy/gormtenancy/internal/pgdsn"
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -21,8 +22,11 @@ import (
 const (
 	// batchSize bounds how many tenants are locked, and registered, at once, and
 	// batchesOf how many for each connection.
-	batchSize  = 100
-	batchesOf  = 16
+	batchSize = 100
+	batchesOf = 25
+	// lead is how long before its migration others hear of a tenant. Mostly it has
+	// passed while the batch before ran.
+	lead       = 20 * time.Millisecond
 	maxBackoff = 10 * time.Second
 	// answerTime is how long a cancelled statement's answer is awaited.
 	answerTime = 10 * time.Second
@@ -42,6 +46,7 @@ type shard struct {
 	*run
 	name  string
 	pool  *pgxpool.Pool
+	pace  *rate.Limiter
 	locks Locks
 }
 
@@ -60,12 +65,19 @@ func (s *shard) all(jobs []*job) error {
 		s.mu.Lock()
 		s.report.Retries += len(again)
 		s.mu.Unlock()
-		select {
-		case <-s.ctx.Done():
+		s.wait(wait/2 + rand.N(wait))
+		if s.ctx.Err() != nil {
 			return s.lose(again, nil)
-		case <-time.After(wait/2 + rand.N(wait)):
 		}
 		wait = min(2*wait, maxBackoff)
+	}
+}
+
+// wait waits, or until the run ends.
+func (s *shard) wait(d time.Duration) {
+	select {
+	case <-s.ctx.Done():
+	case <-time.After(d):
 	}
 }
 
@@ -89,6 +101,10 @@ func (s *shard) open() error {
 	conn, err := s.fleet.ShardConfig(s.ctx, s.name)
 	if err != nil {
 		return fmt.Errorf("shard %s: %w", s.name, err)
+	}
+	s.pace = rate.NewLimiter(rate.Inf, 1)
+	if s.opts.Rate > 0 {
+		s.pace.SetLimit(rate.Limit(s.opts.Rate))
 	}
 	if s.locks, err = s.fleet.Locks(s.ctx); err != nil {
 		return err
@@ -125,6 +141,7 @@ func (s *shard) close() {
 type attempt struct {
 	held Held
 	err  error
+	at   time.Time
 }
 
 // try asks for a batch's locks, beside the batch that runs.
@@ -132,7 +149,7 @@ func (s *shard) try(batch []*job) <-chan attempt {
 	answer := make(chan attempt, 1)
 	go func() {
 		held, err := s.locks.Try(s.ctx, ids(batch))
-		answer <- attempt{held, err}
+		answer <- attempt{held, err, time.Now()}
 	}()
 	return answer
 }
@@ -154,6 +171,7 @@ func (s *shard) pass(jobs []*job, retry bool) (again []*job, err error) {
 		if i+1 < len(batches) {
 			next = s.try(batches[i+1])
 		}
+		s.wait(time.Until(got.at.Add(lead)))
 		b := &batchRun{shard: s, retry: retry, versions: map[tenant.ID]int64{}}
 		b.run(batch, got.held)
 		again = append(again, b.again...)
@@ -207,6 +225,7 @@ func (b *batchRun) run(jobs []*job, held Held) {
 		case b.ctx.Err() != nil:
 			b.end(j, Unreached, nil)
 		default:
+			_ = b.pace.Wait(b.ctx) // who is late finds the run ended
 			g.Go(func() error { b.one(j, t); return nil })
 		}
 	}

@@ -128,6 +128,7 @@ func (l *tenantLocks) try(ctx context.Context, ids []tenant.ID) (held migrations
 		}
 		return err
 	})
+	b.Queue(`SELECT count(pg_catalog.pg_notify($1, $2 || ':' || id)) FROM unnest($3::text[]) id`, l.r.cfg.Schema, migratingKind, ids)
 	b.Queue(l.r.sql.list+" WHERE id = ANY ($1::text[])", ids).Query(func(rows pgx.Rows) (err error) {
 		tenants, err = pgx.CollectRows(rows, scanTenant)
 		return err

@@ -93,7 +93,10 @@ func (r *Registry) hear(ctx context.Context, conn *pgx.Conn) error {
 func (r *Registry) changed(ctx context.Context, payload string) {
 	kind, name, _ := strings.Cut(payload, ":")
 	switch kind {
+	case migratingKind:
+		r.hint(tenant.ID(name))
 	case "t":
+		r.migrating.Delete(name)
 		r.shared.invalidate(tenant.ID(name), false)
 		r.cache.invalidate(tenant.ID(name))
 	case "s":

@@ -60,6 +60,7 @@ func (r *Registry) fly(ctx context.Context, id tenant.ID) (*tenant.Tenant, error
 	}
 	t, left, lease := r.shared.get(ctx, id)
 	if t != nil {
+		t = r.hinted(t)
 		r.cache.put(t, gen, min(left, jittered(r.cfg.TTL)))
 		return t, nil
 	}
@@ -85,9 +86,10 @@ func (r *Registry) fetch(ctx context.Context, id tenant.ID, gen uint64, lease st
 		r.shared.offer(id, nil, lease)
 		return nil, err
 	}
-	r.cache.put(&rec.Tenant, gen, jittered(r.cfg.TTL))
 	r.shared.offer(id, &rec.Tenant, lease)
-	return &rec.Tenant, nil
+	t := r.hinted(&rec.Tenant)
+	r.cache.put(t, gen, jittered(r.cfg.TTL))
+	return t, nil
 }
 
 // Get returns a tenant as the control plane has it now. The error wraps
@@ -118,6 +120,7 @@ func (r *Registry) sweep(ctx context.Context) {
 		case <-negative.C:
 			r.cache.sweepUnknown()
 			r.byName.negative.DeleteExpired()
+			r.migrating.DeleteExpired()
 		case now := <-positive.C:
 			r.cache.sweep(now)
 			r.byName.entries.DeleteExpired()

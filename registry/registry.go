@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	gocache "github.com/patrickmn/go-cache"
 
 	"github.com/gormtenancy/gormtenancy/internal/service"
 	"github.com/gormtenancy/gormtenancy/migrations"
@@ -57,6 +58,7 @@ type Registry struct {
 	spareTaken chan struct{} // holds one at most
 
 	cache     *cache
+	migrating *gocache.Cache // by ID, see hints.go
 	byName    *nameCache
 	shared    *shared // nil without Config.Cache
 	shards    *shardCache
@@ -103,7 +105,7 @@ func newRegistry(ctx context.Context, cfg Config) (*Registry, error) {
 	}
 	r := &Registry{
 		cfg: cfg, conn: conn, log: cfg.Logger, sql: newQueries(cfg.Schema),
-		cache: newCache(cfg), byName: newNameCache(cfg), shards: newShardCache(), spareTaken: make(chan struct{}, 1),
+		cache: newCache(cfg), migrating: gocache.New(migratingFor, 0), byName: newNameCache(cfg), shards: newShardCache(), spareTaken: make(chan struct{}, 1),
 	}
 	r.SetProvisioner(cfg.Provision)
 	r.SetRegion(cfg.Region)

@@ -164,7 +164,7 @@ func TestUnbelievable(t *testing.T) {
 // values without the new field.
 func TestFormat(t *testing.T) {
 	t.Parallel()
-	const shape = "1: {ID Schema State Tier {Shard Region Epoch} Version Attributes DeleteAfter CreatedAt UpdatedAt}"
+	const shape = "1: {ID Schema State Tier {Shard Region Epoch} Version Migrating Attributes DeleteAfter CreatedAt UpdatedAt}"
 	if got := fmt.Sprintf("%d: %s", format, shapeOf(reflect.TypeFor[tenant.Tenant]())); got != shape {
 		t.Errorf("the shape is\n%s, was\n%s", got, shape)
 	}

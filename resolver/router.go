@@ -197,7 +197,7 @@ func (r *Router) tenantScope(ctx context.Context, id tenant.ID, version int64, s
 	if len(t.Schema) > 63 { // the server would cut it off, and find another's
 		return pgscope.Scope{}, fmt.Errorf("tenant %s: %w: its name is longer than 63 bytes", id, tenant.ErrInvalidSchema)
 	}
-	return pgscope.Scope{Owner: string(id), Schema: t.Schema, Version: t.Version}, nil
+	return pgscope.Scope{Owner: string(id), Schema: t.Schema, Version: t.Version, Volatile: t.Migrating}, nil
 }
 
 // usable returns an error if statements of t may not run in ctx. What ctx admits is

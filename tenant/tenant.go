@@ -56,6 +56,10 @@ type Tenant struct {
 	// is tracked. Statements of tenants at different versions never share a
 	// prepared statement.
 	Version int64
+	// Migrating is whether its schema is about to change: a plan that was prepared
+	// before may be refused. It is a hint, which a registry that has just started,
+	// or lost a notification, cannot give.
+	Migrating bool `json:"-"`
 	// Attributes are the application's own.
 	Attributes Attributes
 	// DeleteAfter is when a tenant that is to be deleted may be; the zero time

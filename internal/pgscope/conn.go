@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,7 @@ type Conn struct {
 	cfg  *Config
 	hot  hot
 	inTx bool  // between BeginTx and the end of the transaction
+	txs  int64 // transactions that were begun
 	lost error // why the connection was closed from here
 }
 
@@ -123,7 +125,9 @@ func run[T any](ctx context.Context, c *Conn, text string, planned bool, do func
 	}
 	asked := text
 	if planned && c.cfg.keepsPlans() {
-		text = c.hot.text(s, text)
+		if text = c.hot.text(s, text); s.Volatile && c.inTx {
+			text += "/*x" + strconv.FormatInt(c.txs, 10) + "*/"
+		}
 	}
 	res, err := do(text)
 	for tries := 1; err != nil && tries < maxTries; tries++ {
@@ -210,6 +214,7 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 		return nil, err
 	}
 	c.inTx = true
+	c.txs++
 	return &tx{c, inner}, nil
 }
 

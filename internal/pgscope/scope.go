@@ -17,6 +17,11 @@ type Scope struct {
 	// Version is the schema's version, 0 if unknown. Statements of different
 	// versions never share a server-side prepared statement.
 	Version int64
+	// Volatile says that the schema may change at any time: a transaction then
+	// uses no statement that was prepared before it. PostgreSQL refuses one whose
+	// columns are not what they were, and the transaction is lost with it. What it
+	// has prepared itself cannot change until it ends: it holds the tables' locks.
+	Volatile bool
 }
 
 // path renders search paths. suffix is what follows every tenant's schema:

@@ -82,7 +82,7 @@ $$;
 -- A change of a column that this does not know and of the version at once must change
 -- another that it knows.
 CREATE FUNCTION only_version(was tenants, is_now tenants) RETURNS boolean LANGUAGE sql IMMUTABLE
-RETURN was.version <> is_now.version AND was.delete_after IS NOT DISTINCT FROM is_now.delete_after
+RETURN was.version <> is_now.version AND coalesce(was.delete_after, 'infinity') = coalesce(is_now.delete_after, 'infinity')
     AND (was.id, was.schema_name, was.state, was.tier, was.shard, was.region, was.epoch, was.attributes)
     = (is_now.id, is_now.schema_name, is_now.state, is_now.tier, is_now.shard, is_now.region, is_now.epoch, is_now.attributes);
 
@@ -90,9 +90,9 @@ RETURN was.version <> is_now.version AND was.delete_after IS NOT DISTINCT FROM i
 CREATE FUNCTION audit_versions() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO events (tenant, object, action, actor, before, after)
-    SELECT a.id, 'tenant', 'update', coalesce(current_setting('gormtenancy.actor', true), ''),
+    SELECT id, 'tenant', 'update', coalesce(current_setting('gormtenancy.actor', true), ''),
         jsonb_build_object('version', b.version), jsonb_build_object('version', a.version)
-    FROM old_rows b JOIN new_rows a ON a.id = b.id
+    FROM old_rows b JOIN new_rows a USING (id)
     WHERE only_version(b, a);
     RETURN NULL;
 END

@@ -124,20 +124,20 @@ func (l *lab) byHand(ctx context.Context, column string, noted bool) error {
 }
 
 // migrate does the same as a migration of its own.
-func (l *lab) migrate(ctx context.Context) error {
+func (l *lab) migrate(ctx context.Context, pace float64) error {
 	l.version++
 	l.files[fmt.Sprintf("%05d_more.sql", l.version)] = &fstest.MapFile{
 		Data: fmt.Appendf(nil, "-- +goose Up\nALTER TABLE item ADD COLUMN c%d int;\nCREATE INDEX ON item (c%[1]d);\n", l.version),
 	}
-	return l.migrateTo(ctx, l.version)
+	return l.migrateTo(ctx, l.version, pace)
 }
 
-func (l *lab) migrateTo(ctx context.Context, version int64) error {
+func (l *lab) migrateTo(ctx context.Context, version int64, pace float64) error {
 	set, err := migrations.Load(l.files)
 	if err != nil {
 		return err
 	}
-	_, err = migrations.Run(ctx, l.reg, set, migrations.Options{Target: version, PerShard: l.perShard})
+	_, err = migrations.Run(ctx, l.reg, set, migrations.Options{Target: version, PerShard: l.perShard, Rate: pace})
 	return err
 }
 

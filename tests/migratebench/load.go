@@ -64,7 +64,7 @@ func (l *lab) underLoad(ctx context.Context, out io.Writer) (factor float64, fai
 	}
 	quiet := app.report(out, "quiet")
 	app.took = nil
-	if err := app.during(ctx, func() error { return l.migrate(ctx) }); err != nil {
+	if err := app.during(ctx, func() error { return l.migrate(ctx, l.pace) }); err != nil {
 		return 0, 0, err
 	}
 	busy := app.report(out, "while the fleet migrates")

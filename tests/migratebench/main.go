@@ -15,6 +15,7 @@ import (
 
 type config struct {
 	tenants, rounds, perShard, rate int
+	pace                            float64
 	quiet                           time.Duration
 	strict                          bool
 }
@@ -36,6 +37,7 @@ func main() {
 	flag.IntVar(&c.rounds, "rounds", 3, "rounds, of which the median counts")
 	flag.IntVar(&c.perShard, "per-shard", 2, "connections per shard, of either way")
 	flag.IntVar(&c.rate, "rate", 200, "requests per second of the load")
+	flag.Float64Var(&c.pace, "pace", 100, "tenants per second and shard that are migrated under load, 0: as many as can")
 	flag.DurationVar(&c.quiet, "quiet", 20*time.Second, "how long the load runs without a migration")
 	flag.BoolVar(&c.strict, "strict", false, "exit with 1 if a bar is missed")
 	flag.Parse()
@@ -78,8 +80,8 @@ func run(ctx context.Context, c config, out io.Writer) (err error) {
 func (l *lab) compare(ctx context.Context, out io.Writer) (noted, bare float64, nothing time.Duration, err error) {
 	ways := []func() error{
 		nil, nil,
-		func() error { return l.migrate(ctx) },
-		func() error { return l.migrateTo(ctx, l.version) },
+		func() error { return l.migrate(ctx, 0) },
+		func() error { return l.migrateTo(ctx, l.version, 0) },
 	}
 	var toNoted, toBare []float64
 	var idle []time.Duration
