@@ -49,9 +49,9 @@ func (b *batchRun) migrate(j *job, t tenant.Tenant) {
 		b.end(j, Corrected, nil)
 	case errors.Is(err, errAlone):
 		b.later(j, nil)
-	case retryable(err) && b.ctx.Err() == nil:
+	case retryable(err) && !b.ended():
 		b.later(j, err)
-	case b.ctx.Err() != nil && undone(err):
+	case b.ended() && undone(err):
 		b.end(j, Unreached, nil)
 	default:
 		b.end(j, Failed, err)
@@ -142,7 +142,7 @@ func (b *batchRun) step(t tenant.Tenant, st *step) (int64, error) {
 	if refused(err) || pgconn.SafeToRetry(err) {
 		return unknownVersion, err
 	}
-	if b.ctx.Err() != nil {
+	if b.ended() {
 		return b.ask(t, st, err)
 	}
 	return unknownVersion, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)

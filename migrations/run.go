@@ -66,6 +66,10 @@ type run struct {
 	unsaved error // why the registry was not told
 }
 
+// ended reports whether no further tenant is to be begun. A statement may hear of the
+// caller's end before ctx, its child, does.
+func (r *run) ended() bool { return r.ctx.Err() != nil || r.caller.Err() != nil }
+
 // list returns the tenants that are not at the target.
 func (r *run) list(ctx context.Context) ([]tenant.Tenant, error) {
 	q := Lag{Version: r.opts.Target, Above: r.opts.Down, AfterVersion: -1, Limit: pageSize}

@@ -66,7 +66,7 @@ func (s *shard) all(jobs []*job) error {
 		s.report.Retries += len(again)
 		s.mu.Unlock()
 		s.wait(wait/2 + rand.N(wait))
-		if s.ctx.Err() != nil {
+		if s.ended() {
 			return s.lose(again, nil)
 		}
 		wait = min(2*wait, maxBackoff)
@@ -162,8 +162,8 @@ func (s *shard) pass(jobs []*job, retry bool) (again []*job, err error) {
 	next := s.try(batches[0])
 	for i, batch := range batches {
 		got := <-next
-		if got.err != nil || s.ctx.Err() != nil {
-			err = s.ended(got.err)
+		if got.err != nil || s.ended() {
+			err = s.unlessEnded(got.err)
 			s.settle(got.held.Tenants, nil)
 			_ = s.lose(slices.Concat(batches[i:]...), nil)
 			break
@@ -181,9 +181,9 @@ func (s *shard) pass(jobs []*job, retry bool) (again []*job, err error) {
 	return again, err
 }
 
-// ended returns err, or nil if it is only the end of the run.
-func (s *shard) ended(err error) error {
-	if s.ctx.Err() != nil {
+// unlessEnded returns err, or nil if it is only the end of the run.
+func (s *shard) unlessEnded(err error) error {
+	if s.ended() {
 		return nil
 	}
 	return err
@@ -222,7 +222,7 @@ func (b *batchRun) run(jobs []*job, held Held) {
 			b.skip(j, "it was deleted meanwhile", false)
 		case !ok:
 			b.later(j, nil)
-		case b.ctx.Err() != nil:
+		case b.ended():
 			b.end(j, Unreached, nil)
 		default:
 			_ = b.pace.Wait(b.ctx) // who is late finds the run ended
@@ -250,7 +250,7 @@ func (b *batchRun) later(j *job, cause error) {
 // one runs a tenant, unless its state or its place forbid.
 func (b *batchRun) one(j *job, t tenant.Tenant) {
 	switch {
-	case b.ctx.Err() != nil:
+	case b.ended():
 		b.end(j, Unreached, nil)
 	case t.Placement.Shard != b.name:
 		b.skip(j, "it was moved to shard "+t.Placement.Shard+" meanwhile", true)
