@@ -11,7 +11,6 @@ import (
 
 	"gorm.io/gorm"
 
-	"github.com/gormtenancy/gormtenancy/internal/pgscope"
 	"github.com/gormtenancy/gormtenancy/internal/sqltext"
 	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/resolver"
@@ -61,12 +60,7 @@ func (p *Plugin) fillNewTenants(db *gorm.DB) {
 	switch {
 	case p.reg == nil:
 	case set != nil:
-		p.models.recipe = "goose:" + set.Checksum()
-		p.reg.SetProvisioner(p.migrateUp)
-		if sql, ok := set.Script(); ok {
-			p.reg.SetScript(p.models.recipe, script(sql, p.opts.searchPath))
-		}
-		p.reg.SetRecipe(registry.Recipe{Name: p.models.recipe, Version: set.Latest()})
+		p.reg.SetMigrations(set, p.opts.searchPath, p.migrateUp)
 	case len(p.opts.models) > 0:
 		p.models.recipe = modelsRecipe(db, p.opts.models)
 		p.reg.SetProvisioner(p.provision)
@@ -98,7 +92,7 @@ func (p *Plugin) provision(ctx context.Context, _ tenant.Tenant) error {
 		return rec.on(tx).AutoMigrate(p.opts.models...)
 	})
 	if err == nil && !rec.partial {
-		p.reg.SetScript(p.models.recipe, script(strings.Join(rec.texts, ";\n"), p.opts.searchPath))
+		p.reg.SetScript(p.models.recipe, registry.InScope(strings.Join(rec.texts, ";\n"), p.opts.searchPath))
 	}
 	return err
 }
@@ -139,11 +133,4 @@ func (r *recorder) ExecContext(ctx context.Context, text string, args ...any) (s
 	r.texts = append(r.texts, text)
 	r.partial = r.partial || len(args) > 0 || sqltext.Of(text).Command() != sqltext.DDL
 	return r.ConnPool.ExecContext(ctx, text, args...)
-}
-
-// script returns ddl under the search path of a statement.
-func script(ddl string, visible []string) registry.Script {
-	return func(schema string) string {
-		return fmt.Sprintf("SELECT pg_catalog.set_config('search_path', %s, true);\n%s", pgscope.PathLiteral(schema, visible), ddl)
-	}
 }

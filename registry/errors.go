@@ -22,6 +22,8 @@ var (
 	ErrNoShard = errors.New("no shard for the tenant: register one with AddShard")
 	// ErrNameTaken: the name leads to another tenant.
 	ErrNameTaken = errors.New("name leads to another tenant: remove it there first")
+	// ErrSameDatabase: the shard's primary is another shard's already.
+	ErrSameDatabase = errors.New("its primary is another shard's already")
 	// ErrShardInUse: tenants live on the shard.
 	ErrShardInUse = errors.New("shard has tenants: move or delete them first")
 )
