@@ -19,7 +19,7 @@ type plan struct {
 	DryRun     bool        `json:"dry_run"`
 	Down       bool        `json:"down"`
 	Target     int64       `json:"target"`
-	Tenants    int         `json:"tenants"`
+	Total      int         `json:"total"` // tenants
 	Groups     []group     `json:"groups"`
 	Migrations []rehearsed `json:"migrations"`
 }
@@ -89,7 +89,7 @@ func (a *app) showPlan(ctx context.Context, r *registry.Registry, set *migration
 		return err
 	}
 	v := plan{
-		DryRun: true, Down: p.Down, Target: p.Target, Tenants: p.Tenants(),
+		DryRun: true, Down: p.Down, Target: p.Target, Total: p.Tenants(),
 		Groups: collect(p.Groups, func(g migrations.Group) group {
 			return group{g.Ring, g.Shard, g.From, g.Tenants, g.Some, g.Versions}
 		}),
@@ -106,7 +106,7 @@ func viewRehearsed(m migrations.Rehearsed) rehearsed {
 }
 
 func tellPlan(w io.Writer, p plan) {
-	if p.Tenants == 0 {
+	if p.Total == 0 {
 		fmt.Fprintf(w, "nothing to do: all tenants have version %d\n", p.Target)
 		return
 	}
@@ -120,7 +120,7 @@ func tellPlan(w io.Writer, p plan) {
 	for _, m := range p.Migrations {
 		tellRehearsed(w, m)
 	}
-	fmt.Fprintf(w, "\n%d tenants would go to version %d\n", p.Tenants, p.Target)
+	fmt.Fprintf(w, "\n%d tenants would go to version %d\n", p.Total, p.Target)
 }
 
 func tellRehearsed(w io.Writer, m rehearsed) {

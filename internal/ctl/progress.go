@@ -29,13 +29,14 @@ type progress struct {
 	begun, last         time.Time
 	shown               int // percent
 	done, total, failed int
-	drawn               string
+	drawn               int // how much of it was done when it was last shown; -1: never was
 }
 
 // newProgress tells of the work of this command. A program that reads JSON gets none
 // with its errors, unless somebody watches.
 func (a *app) newProgress(unit string) *progress {
-	p := &progress{unit: unit, now: time.Now, begun: time.Now()}
+	p := &progress{unit: unit, now: time.Now, begun: time.Now(), drawn: -1}
+	p.last = p.begun
 	terminal := isTerminal(a.env.Stderr)
 	p.bar = terminal && a.env.Getenv("TERM") != "dumb"
 	if !a.quiet && (terminal || a.output == formatTable) {
@@ -60,23 +61,23 @@ func (p *progress) update(done, total, failed int) {
 
 // finish shows how it ended.
 func (p *progress) finish() {
-	if p.total > 0 && p.text(p.now()) != p.drawn {
+	if p.done != p.drawn && p.total > 0 {
 		p.show(p.now(), p.done*100/p.total)
 	}
-	if p.bar && p.out != nil && p.drawn != "" {
+	if p.bar && p.out != nil && p.drawn >= 0 {
 		fmt.Fprintln(p.out)
 	}
 }
 
 func (p *progress) show(now time.Time, percent int) {
-	p.last, p.shown, p.drawn = now, percent, p.text(now)
+	p.last, p.shown, p.drawn = now, percent, p.done
 	switch {
 	case p.out == nil:
 	case p.bar:
 		full := barWidth * percent / 100
-		fmt.Fprintf(p.out, "%s[%s%s] %s", clearLine, strings.Repeat("#", full), strings.Repeat(".", barWidth-full), p.drawn)
+		fmt.Fprintf(p.out, "%s[%s%s] %s", clearLine, strings.Repeat("#", full), strings.Repeat(".", barWidth-full), p.text(now))
 	default:
-		fmt.Fprintln(p.out, p.drawn)
+		fmt.Fprintln(p.out, p.text(now))
 	}
 }
 

@@ -86,6 +86,11 @@ func (a *app) readShard(name string, o shardOptions) (s tenant.Shard, err error)
 			return s, err
 		}
 	}
+	for _, dsn := range append([]string{s.Primary}, s.Replicas...) {
+		if _, err := parseDSN("shard "+name, dsn); err != nil {
+			return s, err
+		}
+	}
 	if err := s.Validate(); err != nil {
 		return s, usage(err)
 	}

@@ -26,7 +26,8 @@ func (a *app) shardList() *cobra.Command {
 	return &cobra.Command{
 		Use:               "list",
 		Short:             "List the shards",
-		Long:              "Lists the shards with their tenants' number (spare ones included, archived ones not). Passwords are not shown.",
+		Long:              `Lists the shards with the number of their tenants (spare ones included, archived ones
+not). Passwords are not shown.`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: a.on(func(ctx context.Context, r *registry.Registry, _ []string) error {

@@ -14,7 +14,8 @@ func (a *app) shardRemove() *cobra.Command {
 	return a.change(&cobra.Command{
 		Use:               "remove NAME",
 		Short:             "Remove a shard that has no tenants",
-		Long:              "Makes the control plane forget a shard. Its database stays as it is. A shard with tenants is refused.",
+		Long:              `Makes the control plane forget a shard. Its database stays as it is. A shard with tenants
+is refused.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: firstArg(a.shards),
 		RunE: a.on(func(ctx context.Context, r *registry.Registry, args []string) error {

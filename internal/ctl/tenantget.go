@@ -2,6 +2,8 @@ package ctl
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -46,6 +48,11 @@ func (n *nameFlags) find(ctx context.Context, r *registry.Registry, args []strin
 
 func (a *app) showTenant(ctx context.Context, r *registry.Registry, id tenant.ID) error {
 	t, err := r.Get(ctx, id)
+	if errors.Is(err, tenant.ErrUnknown) {
+		if now, formerErr := r.LookupName(ctx, registry.FormerID(id)); formerErr == nil {
+			return fmt.Errorf("%w: it was renamed to %s", err, now.ID)
+		}
+	}
 	if err != nil {
 		return err
 	}
