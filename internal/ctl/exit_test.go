@@ -101,8 +101,11 @@ func TestSilentDSNs(t *testing.T) {
 	} {
 		l.env[envDSN] = c.dsn
 		for _, args := range [][]string{
-			{"tenant", "list"}, {"tenant", "list", "-o", "json", "--debug"}, {"init"},
-			{"tenant", "list", "--dsn", c.dsn}, {c.dsn, "tenant", "list"},
+			{"tenant", "list"},
+			{"tenant", "list", "-o", "json", "--debug"},
+			{"init"},
+			{"tenant", "list", "--dsn", c.dsn},
+			{c.dsn, "tenant", "list"},
 		} {
 			want := c.code
 			if args[0] == c.dsn {

@@ -24,9 +24,9 @@ type shardCount struct {
 
 func (a *app) shardList() *cobra.Command {
 	return &cobra.Command{
-		Use:               "list",
-		Short:             "List the shards",
-		Long:              `Lists the shards with the number of their tenants (spare ones included, archived ones
+		Use:   "list",
+		Short: "List the shards",
+		Long: `Lists the shards with the number of their tenants (spare ones included, archived ones
 not). Passwords are not shown.`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,

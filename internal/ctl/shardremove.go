@@ -12,9 +12,9 @@ import (
 
 func (a *app) shardRemove() *cobra.Command {
 	return a.change(&cobra.Command{
-		Use:               "remove NAME",
-		Short:             "Remove a shard that has no tenants",
-		Long:              `Makes the control plane forget a shard. Its database stays as it is. A shard with tenants
+		Use:   "remove NAME",
+		Short: "Remove a shard that has no tenants",
+		Long: `Makes the control plane forget a shard. Its database stays as it is. A shard with tenants
 is refused.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: firstArg(a.shards),
