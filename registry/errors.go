@@ -12,6 +12,8 @@ import (
 
 // The registry's own conditions, beside those of package tenant.
 var (
+	// ErrInvalidTier: the text names no tier.
+	ErrInvalidTier = errors.New("invalid tier")
 	// ErrState: the tenant's state does not allow the operation.
 	ErrState = errors.New("not possible in the tenant's state")
 	// ErrSchemaExists: Create found a schema that it did not make.

@@ -2,7 +2,6 @@ package ctl
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -45,6 +44,11 @@ func (a *app) dsnFrom(value string) (string, error) {
 
 // config returns the control database's settings.
 func (a *app) config() (*pgx.ConnConfig, error) {
+	if a.schema != registry.DefaultSchema {
+		if _, err := tenant.ParseSchema(a.schema); err != nil {
+			return nil, usagef("--control-schema: %w", err)
+		}
+	}
 	value := a.dsn
 	if value == "" {
 		value = a.env.Getenv(envDSN)
@@ -102,11 +106,7 @@ func (a *app) open(ctx context.Context) (*registry.Registry, error) {
 
 func (a *app) openAt(ctx context.Context, cfg registry.Config) (*registry.Registry, error) {
 	cfg.Schema, cfg.Logger = a.schema, a.logger()
-	r, err := registry.Open(ctx, cfg)
-	if errors.Is(err, tenant.ErrInvalidSchema) {
-		return nil, usagef("--control-schema: %w", err)
-	}
-	return r, err
+	return registry.Open(ctx, cfg)
 }
 
 // actorName returns who is named in the audit.

@@ -62,7 +62,7 @@ var conditions = []struct {
 	errors []error
 }{
 	{codeUsage, []error{
-		tenant.ErrInvalidID, tenant.ErrInvalidSchema, tenant.ErrInvalidAttributes, registry.ErrInvalidName,
+		tenant.ErrInvalidID, tenant.ErrInvalidSchema, tenant.ErrInvalidAttributes, registry.ErrInvalidName, registry.ErrInvalidTier,
 		migrations.ErrNoMigrations, migrations.ErrVersion,
 	}},
 	{codeMissing, []error{tenant.ErrUnknown, tenant.ErrUnknownShard, registry.ErrNoShard, registry.ErrNoSchema, errMissing}},

@@ -49,6 +49,11 @@ func (a *app) initialize(ctx context.Context, o initOptions) error {
 	if o.region != "" && o.shard == "" {
 		return usagef("--region is the first shard's: say --shard too")
 	}
+	if o.shard != "" {
+		if err := (tenant.Shard{Name: o.shard, Primary: "the control database"}).Validate(); err != nil {
+			return usage(err)
+		}
+	}
 	config, err := a.config()
 	if err != nil {
 		return err

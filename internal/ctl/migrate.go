@@ -2,7 +2,6 @@ package ctl
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,9 +124,9 @@ func (m *migration) prepare(ctx context.Context, r *registry.Registry) (*migrati
 	if err != nil {
 		return nil, migrations.Options{}, err
 	}
-	o, err := m.options(ctx, r)
-	if err == nil && o.Target < 0 {
-		err = usage(fmt.Errorf("--target %d: want a version", o.Target))
+	if m.Target < 0 || m.PerShard < 1 || m.Rate < 0 || m.LockTimeout < 0 || m.StatementTimeout < 0 {
+		return nil, migrations.Options{}, usagef("--target, --rate, --lock-timeout and --statement-timeout cannot be negative, --per-shard must be at least 1")
 	}
+	o, err := m.options(ctx, r)
 	return set, o, err
 }

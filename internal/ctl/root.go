@@ -47,6 +47,7 @@ func (a *app) root() *cobra.Command {
 		Example: rootExample,
 	}, a.initCommand(), a.tenantCommand(), a.shardCommand(), a.migrateCommand(), a.versionCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true
+	root.Version = thisBuild().Version
 	f := root.PersistentFlags()
 	f.StringVar(&a.dsn, "dsn", "", "control database (default $"+envDSN+")")
 	f.StringVar(&a.schema, "control-schema", registry.DefaultSchema, "schema of the control plane")

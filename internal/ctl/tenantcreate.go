@@ -50,11 +50,11 @@ func (a *app) createTenant(ctx context.Context, r *registry.Registry, id string,
 		}
 		fillWith(r, set, o.files.searchPath)
 	}
-	make := r.Create
+	create := r.Create
 	if a.dryRun {
-		make = r.PreviewCreate
+		create = r.PreviewCreate
 	}
-	t, err := make(ctx, o.spec(id))
+	t, err := create(ctx, o.spec(id))
 	if err != nil {
 		return err
 	}
