@@ -54,7 +54,11 @@ func WithMigrations(fsys fs.FS) Option {
 // WithMigrationSet is WithMigrations for files and Go migrations that
 // migrations.Load has read.
 func WithMigrationSet(set *migrations.Set) Option {
-	return func(o *options) { o.migrations = set }
+	return func(o *options) {
+		if o.migrations = set; set == nil {
+			o.badFiles = migrations.ErrNoMigrations
+		}
+	}
 }
 
 // RequireVersion makes statements of tenants whose schema has not reached a version of
