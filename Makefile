@@ -2,9 +2,11 @@ GO       ?= go
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 N        ?= 2000000
 FUZZTIME ?= 30s
+TENANTS  ?= 10000
+SOAK     ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test/race lint fmt bench fuzz prove chaos gormsuite cover
+.PHONY: help demo build test test/race lint fmt bench fleet soak fuzz prove chaos gormsuite cover
 
 help: ## show the targets
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,6 +32,13 @@ fmt: ## format the sources
 
 bench: ## measure the plugin against plain GORM and draw docs/bench.svg (ten minutes or less)
 	$(GO) run ./tests/bench -svg docs/bench.svg
+
+fleet: ## measure creating and migrating TENANTS (10000) tenants against loops by hand
+	$(GO) run ./tests/fleetbench -tenants $(TENANTS)
+	$(GO) run ./tests/migratebench -tenants $(TENANTS)
+
+soak: ## serve TENANTS (10000) tenants for SOAK (10m), and fail if memory or anything else grows
+	$(GO) run ./tests/soak -tenants $(TENANTS) -for $(SOAK)
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | sort -u | \

@@ -68,13 +68,16 @@ func (g *guard) begin(h http.Header) {
 // refuses it. c is nil under net/http.
 func (g *guard) admit(r *http.Request, c echo.Context) (context.Context, *Problem) {
 	ctx := r.Context()
-	id, from, p := g.identify(r, c)
+	id, from, nowhere, p := g.identify(r, c)
 	if p != nil {
 		return nil, p
 	}
 	if from == nil {
 		if g.Optional {
 			return ctx, nil
+		}
+		if nowhere {
+			return nil, unknown("no tenant has this host", errNowhere)
 		}
 		return nil, missing("the request names no tenant: "+g.wanted(), tenant.ErrNone)
 	}
@@ -93,21 +96,23 @@ func (g *guard) admit(r *http.Request, c echo.Context) (context.Context, *Proble
 }
 
 // identify reads all sources. The ID is as it was sent; from is the first
-// source that found it, nil if none did.
-func (g *guard) identify(r *http.Request, c echo.Context) (id string, from Source, p *Problem) {
+// source that found it, nil if none did. nowhere is whether the host leads to nobody.
+func (g *guard) identify(r *http.Request, c echo.Context) (id string, from Source, nowhere bool, p *Problem) {
 	for _, s := range g.sources {
 		got, found, err := s.read(r, c)
 		switch {
+		case err == errNowhere:
+			nowhere = true
 		case err != nil:
-			return "", nil, unreadable(r.Context(), s, err)
+			return "", nil, false, unreadable(r.Context(), s, err)
 		case !found:
 		case from == nil:
 			id, from = got, s.Source
 		case got != id:
-			return "", nil, conflict(from.Name(), id, s.Name(), got)
+			return "", nil, false, conflict(from.Name(), id, s.Name(), got)
 		}
 	}
-	return id, from, nil
+	return id, from, nowhere, nil
 }
 
 // unreadable answers a source's error. A text that we did not write stays in

@@ -18,6 +18,7 @@
 //
 //	a source finds something malformed, or an ID given twice  400 tenant_invalid
 //	no source finds anything                                  400 tenant_missing (or Config.Optional)
+//	... and the host leads to nobody ([Host])                 404 tenant_unknown
 //	sources disagree                                          400 tenant_conflict
 //	not an ID                                                 400 tenant_invalid
 //	unknown to the registry, or archived                      404 tenant_unknown

@@ -1,11 +1,14 @@
 package middleware
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
 // Subdomain reads the label in front of base in the request's host:
@@ -69,6 +72,56 @@ func (s subdomain) validate() error {
 		if !isLabel(l) {
 			return fmt.Errorf("skipped label %s of %s: want a single label such as www", shown(l), s.base)
 		}
+	}
+	return nil
+}
+
+// HostDirectory knows which tenant a host name leads to; a *registry.Registry is one.
+type HostDirectory interface {
+	// LookupHost returns the tenant of a host name, which has no port and no last
+	// dot. An error that wraps tenant.ErrUnknown says that there is none; any other is
+	// answered 503. It is asked once per request, so it should answer from memory.
+	LookupHost(ctx context.Context, host string) (tenant.Tenant, error)
+}
+
+// Host asks dir which tenant the request's host leads to: customers' own domains. Port,
+// one trailing dot and the case of ASCII letters do not count. A host that leads
+// nowhere says nothing; if no other source says more, the answer is 404.
+//
+// It reads the Host of the request, never X-Forwarded-Host.
+func Host(dir HostDirectory) Source { return hostSource{dir} }
+
+type hostSource struct{ dir HostDirectory }
+
+func (s hostSource) Name() string { return "host" }
+
+// errNowhere says that a host is no tenant's.
+var errNowhere = fmt.Errorf("the request's host: %w", tenant.ErrUnknown)
+
+func (s hostSource) Extract(r *http.Request) (string, bool, error) {
+	host, port, hasPort := strings.Cut(r.Host, ":")
+	host = lowerASCII(strings.TrimSuffix(host, "."))
+	for label := range strings.SplitSeq(host, ".") {
+		if !isLabel(label) {
+			return "", false, errNowhere
+		}
+	}
+	if hasPort && !digits(port) {
+		return "", false, invalid("the request's host "+shown(r.Host)+" has a malformed port", nil)
+	}
+	t, err := s.dir.LookupHost(r.Context(), host)
+	switch {
+	case errors.Is(err, tenant.ErrUnknown):
+		return "", false, errNowhere
+	case err != nil:
+		return "", false, unavailable(err)
+	}
+	return string(t.ID), true, nil
+}
+
+func (s hostSource) validate() error {
+	if s.dir == nil {
+		return errors.New("host: no directory to look it up in: give it the registry")
 	}
 	return nil
 }

@@ -76,7 +76,11 @@ func (b *batchRun) walk(j *job, t tenant.Tenant) (at int64, moved bool, err erro
 		if len(steps) == 0 {
 			return at, moved, fmt.Errorf("%w: cannot undo version %d", ErrVersion, at)
 		}
-		reached, err := b.step(t, steps[0])
+		next, err := b.recordedStep(t, steps[0])
+		if err != nil {
+			return at, moved, err
+		}
+		reached, err := b.step(t, next)
 		var other *elsewhere
 		if errors.As(err, &other) && detours < maxDetours {
 			detours++
@@ -150,10 +154,16 @@ func (b *batchRun) step(t tenant.Tenant, st *step) (int64, error) {
 
 // place returns where a step's message for t runs.
 func (b *batchRun) place(t tenant.Tenant, st *step) place {
-	return place{
+	p := place{
 		schema: t.Schema, path: b.opts.SearchPath, expect: st, createIfNotThere: st.from == 0,
 		lock: b.opts.LockTimeout, statement: b.opts.StatementTimeout,
 	}
+	if b.set.recorded != nil {
+		// Such a set makes new schemas without goose's table, and does not know the
+		// versions before its own, which the table's IDs would count.
+		p.how, p.createIfNotThere, p.untracked = atRows, true, true
+	}
+	return p
 }
 
 // release gives the connection back, or closes it if it has served enough

@@ -73,6 +73,8 @@ func (o Options) withDefaults(set *Set) (Options, error) {
 	switch {
 	case o.Target < 0 || !set.has(o.Target):
 		return o, fmt.Errorf("target: %w: %d", ErrVersion, o.Target)
+	case o.Down && set.recorded != nil:
+		return o, fmt.Errorf("%w: what is recorded cannot be undone: migrate by files", ErrVersion)
 	case o.PerShard < 0 || o.Rate < 0 || o.LockTimeout < 0 || o.StatementTimeout < 0 || o.Backoff < 0:
 		return o, errors.New("PerShard, Rate, LockTimeout, StatementTimeout and Backoff cannot be negative: leave them out for the defaults")
 	}

@@ -33,6 +33,8 @@ type Set struct {
 	// than one transaction.
 	fill string
 	sum  [sha256.Size]byte
+	// recorded is nil where files say what a version does.
+	recorded *recorded
 }
 
 // migration is one version.

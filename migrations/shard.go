@@ -28,6 +28,9 @@ const (
 	// passed while the batch before ran.
 	lead       = 20 * time.Millisecond
 	maxBackoff = 10 * time.Second
+	// A lock is followed by a look at what others did before: that needs a new snapshot.
+	isolation     = "default_transaction_isolation"
+	readCommitted = "read committed"
 	// answerTime is how long a cancelled statement's answer is awaited.
 	answerTime = 10 * time.Second
 )
@@ -116,8 +119,7 @@ func (s *shard) open() error {
 	conn.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: answerTime}
 	}
-	// A lock is followed by a look at what others did before: that needs a new snapshot.
-	conn.RuntimeParams["default_transaction_isolation"] = "read committed"
+	conn.RuntimeParams[isolation] = readCommitted
 	cfg.ConnConfig, cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = conn, int32(s.opts.PerShard), 0, 0
 	// The pool lives as long as the run, whose end each statement hears of.
 	if s.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(s.ctx), cfg); err != nil {

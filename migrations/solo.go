@@ -2,6 +2,7 @@ package migrations
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -72,7 +73,7 @@ func (b *batchRun) goStep(t tenant.Tenant, st *step) (int64, error) {
 	if err := b.guard(conn, t, st); err != nil {
 		return unknownVersion, err
 	}
-	failed := b.goose(conn.Conn().Config().RuntimeParams, t, st)
+	failed := b.goose(t, st)
 	// goose may have been cut off behind its commit.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.caller), cleanup)
 	defer cancel()
@@ -93,20 +94,31 @@ func (b *batchRun) goStep(t tenant.Tenant, st *step) (int64, error) {
 	return a.version, failed
 }
 
-func (b *batchRun) goose(params map[string]string, t tenant.Tenant, st *step) error {
+// database opens connections of their own into a tenant's schema, for others than pgx.
+func (b *batchRun) database(t tenant.Tenant, tx bool) (*sql.DB, error) {
 	config, err := b.fleet.ShardConfig(b.caller, b.name)
 	if err != nil {
-		return fmt.Errorf("shard %s: %w", b.name, err)
+		return nil, fmt.Errorf("shard %s: %w", b.name, err)
 	}
-	p, part := b.place(t, st), st.parts[0]
-	for k, v := range params {
-		config.RuntimeParams[k] = v
+	config.RuntimeParams[isolation] = readCommitted
+	config.RuntimeParams["search_path"] = place{schema: t.Schema, path: b.opts.SearchPath}.searchPath()
+	if tx {
+		config.RuntimeParams["lock_timeout"] = fmt.Sprintf("%dms", max(1, b.opts.LockTimeout.Milliseconds()))
 	}
-	config.RuntimeParams["search_path"] = p.searchPath()
-	if part.tx {
-		config.RuntimeParams["lock_timeout"] = fmt.Sprintf("%dms", max(1, p.lock.Milliseconds()))
+	return stdlib.OpenDB(*config), nil
+}
+
+// as returns the context of foreign code that migrates a tenant.
+func (b *batchRun) as(t tenant.Tenant) context.Context {
+	return tenant.RequireVersion(tenant.Admit(tenant.NewContext(b.caller, t.ID), t.State), 0)
+}
+
+func (b *batchRun) goose(t tenant.Tenant, st *step) error {
+	part := st.parts[0]
+	db, err := b.database(t, part.tx)
+	if err != nil {
+		return err
 	}
-	db := stdlib.OpenDB(*config)
 	defer db.Close()
 	m := *part.goFunc
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, nil, goose.WithTableName(versionTable),
@@ -114,8 +126,7 @@ func (b *batchRun) goose(params map[string]string, t tenant.Tenant, st *step) er
 	if err != nil {
 		return fmt.Errorf("%s: %w", part.source, err)
 	}
-	ctx := tenant.Admit(tenant.NewContext(b.caller, t.ID), t.State)
-	if _, err := provider.ApplyVersion(ctx, part.version, !st.down); err != nil {
+	if _, err := provider.ApplyVersion(b.as(t), part.version, !st.down); err != nil {
 		if !part.tx {
 			err = fmt.Errorf("%w: %w", ErrNotUndone, err)
 		}

@@ -90,6 +90,7 @@ func TestBadMigrations(t *testing.T) {
 	t.Parallel()
 	dsn := tenantplugin.Database(t, pgtest.Any(t))
 	for what, opts := range map[string][]tenantplugin.Option{
+		"no set":     {tenantplugin.WithMigrationSet(nil)},
 		"no files":   {tenantplugin.WithMigrations(fstest.MapFS{})},
 		"both":       {tenantplugin.WithMigrations(fstest.MapFS{"1_a.sql": {Data: []byte(firstFile)}}), tenantplugin.WithModels(&User{})},
 		"no section": {tenantplugin.WithMigrations(fstest.MapFS{"1_a.sql": {Data: []byte("select 1;")}})},
@@ -110,7 +111,9 @@ func migratedBy(t *testing.T, dsn string, fsys fstest.MapFS) *world {
 	w := &world{dsn: [2]string{dsn}}
 	db, err := gorm.Open(postgres.Open(dsn), &gorm.Config{Logger: logger.Discard})
 	ok(t, err)
-	w.db, w.plugin = db, tenantplugin.New(tenantplugin.WithMigrations(fsys))
+	set, err := migrations.Load(fsys)
+	ok(t, err)
+	w.db, w.plugin = db, tenantplugin.New(tenantplugin.WithMigrationSet(set))
 	ok(t, db.Use(w.plugin))
 	t.Cleanup(func() { ok(t, w.plugin.Close()) })
 	return w

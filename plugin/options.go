@@ -35,8 +35,10 @@ type options struct {
 }
 
 // WithModels makes the registry create these models' tables, with
-// AutoMigrate, in each new tenant's schema. It replaces the registry's
-// provisioner (registry.SetProvisioner); Create fails once the plugin is closed.
+// AutoMigrate, in each new tenant's schema, and number what the models are now: models
+// that are another recipe than before get a higher version (tenant.Tenant.Version).
+// It replaces the registry's provisioner (registry.SetProvisioner); Create fails once
+// the plugin is closed. Plugin.Migrations brings the tenants of before there.
 func WithModels(models ...any) Option {
 	return func(o *options) { o.models = append(o.models, models...) }
 }
@@ -47,6 +49,16 @@ func WithModels(models ...any) Option {
 // It takes the place of WithModels, and replaces the registry's provisioner.
 func WithMigrations(fsys fs.FS) Option {
 	return func(o *options) { o.migrations, o.badFiles = migrations.Load(fsys) }
+}
+
+// WithMigrationSet is WithMigrations for files and Go migrations that
+// migrations.Load has read.
+func WithMigrationSet(set *migrations.Set) Option {
+	return func(o *options) {
+		if o.migrations = set; set == nil {
+			o.badFiles = migrations.ErrNoMigrations
+		}
+	}
 }
 
 // RequireVersion makes statements of tenants whose schema has not reached a version of

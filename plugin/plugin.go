@@ -159,8 +159,10 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 	if err := p.attach(db, base); err != nil {
 		return errors.Join(err, p.handle.Close())
 	}
+	if err := p.fillNewTenants(ctx, db); err != nil {
+		return errors.Join(err, p.handle.Close())
+	}
 	p.db = db
-	p.fillNewTenants(db)
 	if p.reg != nil {
 		p.unwatch = p.reg.OnSchemaChange(p.router.Wrote)
 	}

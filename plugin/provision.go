@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormtenancy/gormtenancy/internal/sqltext"
+	"github.com/gormtenancy/gormtenancy/migrations"
 	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/resolver"
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -26,7 +28,7 @@ import (
 // models that all share (schema.ParseIndexes).
 type provisioning struct {
 	turn   chan struct{}
-	recipe string
+	recipe registry.Recipe
 }
 
 func newProvisioning() provisioning { return provisioning{turn: make(chan struct{}, 1)} }
@@ -55,17 +57,46 @@ func modelsRecipe(db *gorm.DB, models []any) string {
 }
 
 // fillNewTenants tells the registry what a new tenant's schema holds.
-func (p *Plugin) fillNewTenants(db *gorm.DB) {
+func (p *Plugin) fillNewTenants(ctx context.Context, db *gorm.DB) error {
 	set := p.opts.migrations
 	switch {
 	case p.reg == nil:
 	case set != nil:
 		p.reg.SetMigrations(set, p.opts.searchPath, p.migrateUp)
 	case len(p.opts.models) > 0:
-		p.models.recipe = modelsRecipe(db, p.opts.models)
-		p.reg.SetProvisioner(p.provision)
-		p.reg.SetRecipe(registry.Recipe{Name: p.models.recipe})
+		return p.fillByModels(ctx, db)
 	}
+	return nil
+}
+
+// fillByModels gives what the models are now a version of its own.
+func (p *Plugin) fillByModels(ctx context.Context, db *gorm.DB) (err error) {
+	recipe := registry.Recipe{Name: modelsRecipe(db, p.opts.models)}
+	if recipe.Name != "" {
+		if recipe.Version, err = p.reg.RecipeVersion(ctx, recipe.Name); err != nil {
+			return fmt.Errorf("tenantplugin: WithModels: %w", err)
+		}
+		if p.opts.migrations, err = migrations.NewRecorded(recipe.Version, "models", p.recordModels); err != nil {
+			return fmt.Errorf("tenantplugin: WithModels: %w", err)
+		}
+	}
+	p.models.recipe = recipe
+	p.reg.SetProvisioner(p.provision)
+	p.reg.SetRecipe(recipe)
+	return nil
+}
+
+// Migrations returns what brings the tenants' schemas to the version that this
+// application has, for migrations.Run: the files of WithMigrations, or what AutoMigrate
+// does by the models of WithModels, recorded in one tenant of each version that the
+// fleet has and played in the others. Nil before Use, and without either option.
+func (p *Plugin) Migrations() *migrations.Set {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.db == nil {
+		return nil
+	}
+	return p.opts.migrations
 }
 
 // migrateUp runs the migrations in a new tenant's schema, file by file.
@@ -76,25 +107,48 @@ func (p *Plugin) migrateUp(ctx context.Context, _ tenant.Tenant) error {
 // provision creates the models' tables of a new tenant, all or none, and has the
 // registry do so from then on.
 func (p *Plugin) provision(ctx context.Context, _ tenant.Tenant) error {
+	rec := &recorder{}
+	err := p.inTurn(ctx, func() error {
+		return p.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+			empty, err := isEmpty(tx)
+			if err != nil {
+				return err
+			}
+			rec.partial = !empty // a crash left it behind
+			return rec.on(tx).AutoMigrate(p.opts.models...)
+		})
+	})
+	if err == nil && !rec.partial {
+		p.reg.SetScript(p.models.recipe.Name, registry.InScope(strings.Join(rec.texts, ";\n"), p.opts.searchPath))
+	}
+	return err
+}
+
+// recordModels is a migrations.Record.
+func (p *Plugin) recordModels(ctx context.Context, tx *sql.Tx) (texts []string, err error) {
+	rec := &recorder{}
+	db := p.db.Session(&gorm.Session{NewDB: true, Context: ctx})
+	db.Statement.ConnPool = tx
+	if err := p.inTurn(ctx, func() error { return rec.on(db).AutoMigrate(p.opts.models...) }); err != nil {
+		return nil, err
+	}
+	if rec.partial {
+		return nil, errPartial
+	}
+	return rec.texts, nil
+}
+
+var errPartial = errors.New("tenantplugin: AutoMigrate of these models executes more than DDL, which cannot be played in other schemas: migrate by files")
+
+// inTurn calls fn when nobody else migrates models.
+func (p *Plugin) inTurn(ctx context.Context, fn func() error) error {
 	select {
 	case p.models.turn <- struct{}{}:
 		defer func() { <-p.models.turn }()
 	case <-ctx.Done():
 		return fmt.Errorf("wait for another tenant's tables: %w", context.Cause(ctx))
 	}
-	rec := &recorder{}
-	err := p.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		empty, err := isEmpty(tx)
-		if err != nil {
-			return err
-		}
-		rec.partial = !empty // a crash left it behind
-		return rec.on(tx).AutoMigrate(p.opts.models...)
-	})
-	if err == nil && !rec.partial {
-		p.reg.SetScript(p.models.recipe, registry.InScope(strings.Join(rec.texts, ";\n"), p.opts.searchPath))
-	}
-	return err
+	return fn()
 }
 
 const emptySchemaSQL = `SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid = 'pg_catalog.pg_namespace'::regclass

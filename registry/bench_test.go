@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,4 +97,31 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// BenchmarkChangeSeen: how long after a change in one process another one's memory
+// knows of it. What counts is the median.
+func BenchmarkChangeSeen(b *testing.B) {
+	here := benchmarkRegistry(b)
+	there := open(b, Config{DSN: here.cfg.DSN, TTL: time.Hour})
+	listening(b, here.cfg.DSN, 2)
+	var took []time.Duration
+	want, change := tenant.StateSuspended, here.Suspend
+	for b.Loop() {
+		if got := state(b, there, "acme"); got == want {
+			b.Fatalf("it is %s already", got)
+		}
+		if err := change(b.Context(), "acme"); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, eventually(b, string(want), func() bool { return state(b, there, "acme") == want }))
+		if want == tenant.StateSuspended {
+			want, change = tenant.StateActive, here.Resume
+		} else {
+			want, change = tenant.StateSuspended, here.Suspend
+		}
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "ms-median")
+	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, "ms-worst")
 }

@@ -155,6 +155,24 @@ func TestListenerKilled(t *testing.T) {
 	eventually(t, "shard", func() bool { return len(changes()) == 1 })
 }
 
+// TestWithoutNotifications: a process that hears of nothing learns of a change when its
+// entry expires.
+func TestWithoutNotifications(t *testing.T) {
+	t.Parallel()
+	a := openHome(t)
+	create(t, a, "acme")
+	const ttl = 300 * time.Millisecond
+	b := open(t, Config{DSN: a.cfg.DSN, TTL: ttl})
+	listening(t, a.cfg.DSN, 2)
+	b.loops.Stop()
+	state(t, b, "acme")
+	if err := a.Suspend(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	took := eventually(t, "suspension", func() bool { return state(t, b, "acme") == tenant.StateSuspended })
+	t.Logf("Suspend was seen after %s, entries expire after %s", took, ttl)
+}
+
 // TestStaleStore: a row that was read before a change, by a question that ends
 // after it, is not cached.
 func TestStaleStore(t *testing.T) {

@@ -113,6 +113,16 @@ func (r *Registry) LookupName(ctx context.Context, n Name) (tenant.Tenant, error
 	return r.Lookup(ctx, l.id)
 }
 
+// LookupHost is LookupName(Host(host)), for middleware.Host: what is no host name at all
+// is tenant.ErrUnknown too.
+func (r *Registry) LookupHost(ctx context.Context, host string) (tenant.Tenant, error) {
+	t, err := r.LookupName(ctx, Host(host))
+	if errors.Is(err, ErrInvalidName) {
+		err = fmt.Errorf("%w: %w", tenant.ErrUnknown, err)
+	}
+	return t, err
+}
+
 // askName asks the control plane once for all who wait; stale is what serves if it
 // cannot be asked.
 func (r *Registry) askName(ctx context.Context, n Name, key string, stale lead) (lead, error) {

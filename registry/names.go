@@ -32,7 +32,14 @@ type Name struct{ kind, text string }
 // Host is a host name, such as shop.example.com. Case and a last dot do not
 // matter; names that are not ASCII are written in their ASCII form (xn--...).
 func Host(name string) Name {
-	return Name{kindHost, strings.TrimSuffix(strings.ToLower(name), ".")}
+	// strings.ToLower would turn the Kelvin sign into a k.
+	lower := strings.Map(func(c rune) rune {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		return c
+	}, name)
+	return Name{kindHost, strings.TrimSuffix(lower, ".")}
 }
 
 // Alias is any printable text of at most 253 bytes, such as a customer number. It

@@ -55,7 +55,7 @@ func TestBadNames(t *testing.T) {
 	create(t, r, "acme")
 	for _, n := range []Name{
 		{},
-		Host(""), Host("a b"), Host("a..b"), Host("-a.b"), Host("a:80"), Host("bücher.example"), Host("a\x00b"), Host(strings.Repeat("a", 64)),
+		Host(""), Host("a b"), Host("a..b"), Host("-a.b"), Host("a:80"), Host("bücher.example"), Host("boo\u212a.example"), Host("a\x00b"), Host(strings.Repeat("a", 64)),
 		Host(strings.Repeat("a.", 200) + "a"), Alias(""), Alias("a\x00"), Alias("a\nb"), Alias("\xff"), Alias(strings.Repeat("x", 254)),
 		FormerID("acme"),
 		{kindSchema, "default/x"},
@@ -63,6 +63,9 @@ func TestBadNames(t *testing.T) {
 		if err := r.AddName(t.Context(), "acme", n); !errors.Is(err, ErrInvalidName) {
 			t.Errorf("%s: %v", n, err)
 		}
+	}
+	if _, err := r.LookupHost(t.Context(), "-a.b"); !errors.Is(err, tenant.ErrUnknown) {
+		t.Errorf("no host name at all: %v", err)
 	}
 	if _, err := r.LookupName(t.Context(), Host("a b")); !errors.Is(err, ErrInvalidName) {
 		t.Errorf("lookup: %v", err)

@@ -39,7 +39,7 @@ type queries struct {
 	addName, removeName, names, byName                                  string
 	events, trimEvents                                                  string
 	shards, upsertShard, removeShard, lockShards, addHome, countTenants string
-	lagging, census, setVersions                                        string
+	lagging, census, setVersions, recipeVersion                         string
 	fingerprint                                                         string
 }
 
@@ -53,6 +53,7 @@ func newQueries(schema string) queries {
 		"{shards}", tenant.QuoteIdent(schema)+".shards",
 		"{names}", tenant.QuoteIdent(schema)+".names",
 		"{events}", tenant.QuoteIdent(schema)+".events",
+		"{recipes}", tenant.QuoteIdent(schema)+".recipes",
 		"{columns}", columns,
 	).Replace
 	return queries{
@@ -121,6 +122,9 @@ func newQueries(schema string) queries {
 		setVersions: expand(`UPDATE {tenants} t SET version = u.v, updated_at = now()
 			FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u (shard, name, v)
 			WHERE t.shard = u.shard AND t.schema_name = u.name AND t.version <> u.v`),
+		recipeVersion: expand(`WITH known AS (SELECT version FROM {recipes} WHERE name = $1),
+			made AS (INSERT INTO {recipes} (name) SELECT $1 WHERE NOT EXISTS (SELECT FROM known) ON CONFLICT DO NOTHING RETURNING version)
+			SELECT version FROM known UNION ALL SELECT version FROM made`),
 		fingerprint: expand(`SELECT concat_ws(' ', extract(epoch FROM min(m.tstamp)),
 			(SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()),
 			(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1),

@@ -239,7 +239,12 @@ func (w *wire) rejected(a *answer, code string) {
 	case fenceCode:
 		w.temps, w.prepFence = true, w.prepFence && w.temps // the other fence
 	case missingCode: // somebody deallocated what he could not name
-		w.prepared, w.prepFence = false, false
+		// Only this one is known to be gone: the other may have come since.
+		if a.fenced {
+			w.prepFence = false
+		} else {
+			w.prepared = false
+		}
 	case thereCode: // one of the wire's own, thought to be gone with the others
 		if a.parses == nil {
 			return

@@ -48,7 +48,7 @@ CREATE TABLE events (
 CREATE INDEX events_tenant_idx ON events (tenant, id);
 
 -- +goose StatementBegin
-CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     -- marks and clocks tell nothing; DSNs hold passwords
     silent CONSTANT text[] := '{origin,attempt,recipe,created_at,updated_at}';
@@ -71,9 +71,9 @@ BEGIN
         SELECT coalesce(jsonb_object_agg(key, CASE WHEN key LIKE '%dsn%' THEN '"(hidden)"' ELSE value END), '{}')
             INTO after FROM jsonb_each(after);
     END IF;
-    EXECUTE format('INSERT INTO %I.events (tenant, object, action, actor, before, after) VALUES ($1, $2, $3, $4, $5, $6)', TG_TABLE_SCHEMA)
-        USING CASE object WHEN 'tenant' THEN whole ->> 'id' WHEN 'name' THEN whole ->> 'tenant' ELSE '' END,
-            object, lower(TG_OP), coalesce(current_setting('gormtenancy.actor', true), ''), before, after;
+    INSERT INTO events (tenant, object, action, actor, before, after)
+    VALUES (CASE object WHEN 'tenant' THEN whole ->> 'id' WHEN 'name' THEN whole ->> 'tenant' ELSE '' END,
+        object, lower(TG_OP), coalesce(current_setting('gormtenancy.actor', true), ''), before, after);
     RETURN NULL;
 END
 $$;

@@ -2,6 +2,7 @@ package rediscache
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,6 +23,7 @@ type Cache struct {
 	err               error // of New
 	prefix            string
 	timeout, cooldown time.Duration
+	tls               *tls.Config // nil: as the URL says
 
 	// Set by Open.
 	cfg      registry.CacheConfig
@@ -59,8 +61,23 @@ func New(url string, opts ...Option) *Cache {
 		c.err = errors.New("cannot read the Redis URL: want redis://user:password@host:port/database, rediss:// or unix://")
 	} else {
 		c.redis = o
+		c.secure()
 	}
 	return c
+}
+
+// secure puts the TLS option in place.
+func (c *Cache) secure() {
+	switch o := c.redis; {
+	case c.tls == nil:
+	case o.TLSConfig == nil:
+		c.err = errors.New("the Redis cache is given TLS settings and a URL without TLS: want rediss://")
+	default:
+		name := o.TLSConfig.ServerName
+		if o.TLSConfig = c.tls.Clone(); o.TLSConfig.ServerName == "" {
+			o.TLSConfig.ServerName = name
+		}
+	}
 }
 
 // Open is called by registry.Open.

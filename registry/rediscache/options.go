@@ -1,6 +1,7 @@
 package rediscache
 
 import (
+	"crypto/tls"
 	"time"
 )
 
@@ -28,3 +29,8 @@ func Prefix(p string) Option { return func(c *Cache) { c.prefix = p } }
 // first time, 500 ms by default. It doubles with each trial in vain, up to
 // twenty times the first, and varies by up to a quarter.
 func Cooldown(d time.Duration) Option { return func(c *Cache) { c.cooldown = d } }
+
+// TLS sets what a rediss:// URL leaves to the machine's defaults: the authorities that
+// are trusted, a certificate of the client's own. Without a ServerName the URL's host is
+// the one that is checked. With another URL it is refused by registry.Open.
+func TLS(config *tls.Config) Option { return func(c *Cache) { c.tls = config } }
