@@ -54,6 +54,40 @@ func ApplyControl(ctx context.Context, config *pgx.ConnConfig, schema string) er
 	return up(ctx, config, schema)
 }
 
+// ControlVersion returns the version of the control plane in schema, 0 if there is
+// none, and the one that ApplyControl would bring it to. It changes nothing.
+func ControlVersion(ctx context.Context, config *pgx.ConnConfig, schema string) (version, latest int64, err error) {
+	if latest, err = latestControl(); err != nil {
+		return 0, 0, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config.Copy())
+	if err != nil {
+		return 0, 0, fmt.Errorf("connect: %w", err)
+	}
+	defer closeConn(ctx, conn)
+	table := tenant.QuoteIdent(schema) + "." + tenant.QuoteIdent(Table)
+	var exists bool
+	if err := conn.QueryRow(ctx, "SELECT pg_catalog.to_regclass($1) IS NOT NULL", table).Scan(&exists); err != nil || !exists {
+		return 0, latest, err
+	}
+	if err := conn.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM "+table+" WHERE is_applied").Scan(&version); err != nil {
+		return 0, latest, fmt.Errorf("read %s: %w", table, err)
+	}
+	return version, latest, nil
+}
+
+func latestControl() (latest int64, err error) {
+	names, err := fs.Glob(Control(), "*.sql")
+	for _, name := range names {
+		v, err := goose.NumericComponent(name)
+		if err != nil {
+			return 0, fmt.Errorf("read the migrations: %w", err)
+		}
+		latest = max(latest, v)
+	}
+	return latest, err
+}
+
 func ensureSchema(ctx context.Context, conn *pgx.Conn, schema string) error {
 	var exists bool
 	// CREATE SCHEMA IF NOT EXISTS asks for the right to create even if it does.

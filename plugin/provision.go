@@ -12,7 +12,6 @@ import (
 
 	"gorm.io/gorm"
 
-	"github.com/gormtenancy/gormtenancy/internal/pgscope"
 	"github.com/gormtenancy/gormtenancy/internal/sqltext"
 	"github.com/gormtenancy/gormtenancy/migrations"
 	"github.com/gormtenancy/gormtenancy/registry"
@@ -63,12 +62,7 @@ func (p *Plugin) fillNewTenants(ctx context.Context, db *gorm.DB) error {
 	switch {
 	case p.reg == nil:
 	case set != nil:
-		p.models.recipe = registry.Recipe{Name: "goose:" + set.Checksum(), Version: set.Latest()}
-		p.reg.SetProvisioner(p.migrateUp)
-		if sql, ok := set.Script(); ok {
-			p.reg.SetScript(p.models.recipe.Name, script(sql, p.opts.searchPath))
-		}
-		p.reg.SetRecipe(p.models.recipe)
+		p.reg.SetMigrations(set, p.opts.searchPath, p.migrateUp)
 	case len(p.opts.models) > 0:
 		return p.fillByModels(ctx, db)
 	}
@@ -125,7 +119,7 @@ func (p *Plugin) provision(ctx context.Context, _ tenant.Tenant) error {
 		})
 	})
 	if err == nil && !rec.partial {
-		p.reg.SetScript(p.models.recipe.Name, script(strings.Join(rec.texts, ";\n"), p.opts.searchPath))
+		p.reg.SetScript(p.models.recipe.Name, registry.InScope(strings.Join(rec.texts, ";\n"), p.opts.searchPath))
 	}
 	return err
 }
@@ -193,11 +187,4 @@ func (r *recorder) ExecContext(ctx context.Context, text string, args ...any) (s
 	r.texts = append(r.texts, text)
 	r.partial = r.partial || len(args) > 0 || sqltext.Of(text).Command() != sqltext.DDL
 	return r.ConnPool.ExecContext(ctx, text, args...)
-}
-
-// script returns ddl under the search path of a statement.
-func script(ddl string, visible []string) registry.Script {
-	return func(schema string) string {
-		return fmt.Sprintf("SELECT pg_catalog.set_config('search_path', %s, true);\n%s", pgscope.PathLiteral(schema, visible), ddl)
-	}
 }

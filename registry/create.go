@@ -22,7 +22,7 @@ import (
 // The shard is spec.Shard, or the one that consistent hashing of the ID
 // proposes among those of spec.Region, else of SetRegion, else among all.
 //
-// The error wraps tenant.ErrInvalidID, tenant.ErrInvalidSchema,
+// The error wraps tenant.ErrInvalidID, tenant.ErrInvalidSchema, ErrInvalidTier,
 // tenant.ErrExists, ErrSchemaExists, ErrNoShard, tenant.ErrUnknownShard,
 // tenant.ErrUnavailable, or what the shard or the provisioner said.
 func (r *Registry) Create(ctx context.Context, spec tenant.Spec) (tenant.Tenant, error) {
@@ -103,7 +103,7 @@ func (r *Registry) plan(spec tenant.Spec) (*record, error) {
 
 func checkTier(t tenant.Tier) error {
 	if t == "" || !(Filter{Tier: t}).matchable() || len(t) > tenant.MaxIDLen {
-		return fmt.Errorf("tier %.64q: want 1 to %d printable ASCII characters", t, tenant.MaxIDLen)
+		return fmt.Errorf("%w %.64q: want 1 to %d printable ASCII characters", ErrInvalidTier, t, tenant.MaxIDLen)
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 
 // The registry's own conditions, beside those of package tenant.
 var (
+	// ErrInvalidTier: the text names no tier.
+	ErrInvalidTier = errors.New("invalid tier")
 	// ErrState: the tenant's state does not allow the operation.
 	ErrState = errors.New("not possible in the tenant's state")
 	// ErrSchemaExists: Create found a schema that it did not make.
@@ -22,6 +24,8 @@ var (
 	ErrNoShard = errors.New("no shard for the tenant: register one with AddShard")
 	// ErrNameTaken: the name leads to another tenant.
 	ErrNameTaken = errors.New("name leads to another tenant: remove it there first")
+	// ErrSameDatabase: the shard's primary is another shard's already.
+	ErrSameDatabase = errors.New("its primary is another shard's already")
 	// ErrShardInUse: tenants live on the shard.
 	ErrShardInUse = errors.New("shard has tenants: move or delete them first")
 )

@@ -103,8 +103,8 @@ func (r *Registry) change(ctx context.Context, verb string, id tenant.ID, from, 
 	return fmt.Errorf("%s tenant %s: it is %s, only an %s tenant can be: %w", verb, id, t.State, from, ErrState)
 }
 
-// SetTier puts the tenant into another tier. The error wraps tenant.ErrInvalidID,
-// tenant.ErrUnknown or tenant.ErrUnavailable unless the tier is at fault.
+// SetTier puts the tenant into another tier. The error wraps ErrInvalidTier,
+// tenant.ErrInvalidID, tenant.ErrUnknown or tenant.ErrUnavailable.
 func (r *Registry) SetTier(ctx context.Context, id tenant.ID, tier tenant.Tier) error {
 	if err := checkTier(tier); err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,16 +23,11 @@ import (
 // refused: two tenants could share a schema there. (They are told apart by
 // host, port and name, so that an alias of the host goes unnoticed.)
 func (r *Registry) AddShard(ctx context.Context, s tenant.Shard) error {
-	if err := s.Validate(); err != nil {
+	if err := r.readable(s); err != nil {
 		return err
 	}
-	for _, dsn := range append([]string{s.Primary}, s.Replicas...) {
-		if _, err := r.parseDSN(dsn); err != nil {
-			return fmt.Errorf("shard %s: %w", s.Name, err)
-		}
-	}
 	err := alterTx(ctx, r.questions, func(tx pgx.Tx) error { return r.addShard(ctx, tx, s) })
-	if errors.Is(err, errShared) {
+	if errors.Is(err, ErrSameDatabase) {
 		return err
 	}
 	if err != nil {
@@ -40,17 +37,36 @@ func (r *Registry) AddShard(ctx context.Context, s tenant.Shard) error {
 	return nil
 }
 
-var errShared = errors.New("its primary is another shard's already")
+// readable reports what of a shard cannot be used.
+func (r *Registry) readable(s tenant.Shard) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	for _, dsn := range append([]string{s.Primary}, s.Replicas...) {
+		if _, err := r.parseDSN(dsn); err != nil {
+			return fmt.Errorf("shard %s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// ownDatabase returns an error if a shard's primary is another one's.
+func (r *Registry) ownDatabase(s tenant.Shard, others iter.Seq[tenant.Shard]) error {
+	for o := range others {
+		if o.Name != s.Name && r.sameDatabase(o.Primary, s.Primary) {
+			return fmt.Errorf("shard %s: %w: %s", s.Name, ErrSameDatabase, o.Name)
+		}
+	}
+	return nil
+}
 
 func (r *Registry) addShard(ctx context.Context, tx pgx.Tx, s tenant.Shard) error {
 	others, err := r.lockShards(ctx, tx)
 	if err != nil {
 		return err
 	}
-	for _, o := range others {
-		if o.Name != s.Name && r.sameDatabase(o.Primary, s.Primary) {
-			return fmt.Errorf("shard %s: %w: %s", s.Name, errShared, o.Name)
-		}
+	if err := r.ownDatabase(s, maps.Values(others)); err != nil {
+		return err
 	}
 	primary, replicas := s.Primary, s.Replicas
 	if primary == r.conn.ConnString() {

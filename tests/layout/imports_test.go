@@ -20,8 +20,8 @@ var floors = map[string]int{
 	"internal/pool": 2, "internal/portable": 2, "registry": 2, "middleware": 2,
 	"resolver": 3, "registry/rediscache": 3,
 	"plugin":     4,
-	"tenanttest": 5, "internal/pgtest": 5,
-	"examples": 6, "tests": 6,
+	"tenanttest": 5, "internal/pgtest": 5, "internal/ctl": 5,
+	"cmd": 6, "examples": 6, "tests": 6,
 }
 
 // links are the modules that only some packages may link, however indirectly.
@@ -32,7 +32,8 @@ var links = []struct {
 	{"gorm.io/", []string{"resolver", "plugin", "tenanttest", "tests", "examples"}},
 	{"github.com/labstack/", []string{"middleware", "tests", "examples"}},
 	{"github.com/prometheus/", []string{"tests", "examples"}},
-	{"github.com/pressly/goose", []string{"migrations", "registry", "registry/rediscache", "plugin", "tenanttest", "tests", "examples"}},
+	{"github.com/pressly/goose", []string{"migrations", "registry", "registry/rediscache", "plugin", "internal/ctl", "cmd", "tenanttest", "tests", "examples"}},
+	{"github.com/spf13/", []string{"internal/ctl", "cmd"}},
 	{"github.com/redis/", []string{"registry/rediscache", "tests", "examples"}},
 	{"github.com/fergusstrange/embedded-postgres", []string{"internal/pgcluster", "internal/pgtest", "tenanttest", "tests", "examples"}},
 	{module + "/internal/pgcluster", []string{"internal/pgtest", "tenanttest", "tests", "examples"}},
