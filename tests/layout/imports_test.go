@@ -16,10 +16,10 @@ const module = "github.com/gormtenancy/gormtenancy"
 // what is below it, too.
 var floors = map[string]int{
 	"tenant": 0, "internal/ring": 0, "internal/service": 0, "internal/sqltext": 0, "internal/pgcluster": 0, "internal/pgdsn": 0,
-	"migrations": 1, "internal/pgscope": 1, "internal/structure": 1,
-	"internal/pool": 2, "internal/portable": 2, "registry": 2, "middleware": 2,
-	"resolver": 3, "registry/rediscache": 3,
-	"plugin":     4,
+	"internal/pgscope": 1, "internal/structure": 1,
+	"internal/pool": 2, "internal/portable": 2, "migrations": 2, "middleware": 2,
+	"resolver": 3, "registry": 3,
+	"plugin": 4, "registry/rediscache": 4,
 	"tenanttest": 5, "internal/pgtest": 5, "internal/ctl": 5,
 	"cmd": 6, "examples": 6, "tests": 6,
 }
