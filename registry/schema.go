@@ -50,8 +50,13 @@ func (r *Registry) createSchema(ctx context.Context, rec *record) (made, filled 
 
 // dropSchema drops the tenant's schema and everything in it.
 func (r *Registry) dropSchema(ctx context.Context, rec *record) error {
+	return r.dropNamed(ctx, rec, rec.Schema)
+}
+
+// dropNamed drops what is the tenant's under a schema's name.
+func (r *Registry) dropNamed(ctx context.Context, rec *record, schema string) error {
 	err := r.onShard(ctx, rec.Placement.Shard, func(conn *pgx.Conn) error {
-		exists, comment, err := schemaComment(ctx, conn, rec.Schema)
+		exists, comment, err := schemaComment(ctx, conn, schema)
 		if err != nil || !exists {
 			return err
 		}
@@ -59,11 +64,10 @@ func (r *Registry) dropSchema(ctx context.Context, rec *record) error {
 		if err != nil || !ours {
 			return err
 		}
-		_, err = conn.Exec(ctx, "DROP SCHEMA "+tenant.QuoteIdent(rec.Schema)+" CASCADE")
-		return err
+		return dropAll(ctx, conn, schema)
 	})
 	if err != nil {
-		return fmt.Errorf("drop schema %s: %w", tenant.QuoteIdent(rec.Schema), err)
+		return fmt.Errorf("drop schema %s: %w", tenant.QuoteIdent(schema), err)
 	}
 	return nil
 }
