@@ -49,23 +49,31 @@ var dropKinds = map[string]string{
 // dropAll drops a schema with all that is in it, a large one in batches. It waits for
 // locks as long as ctx allows, a little at a time.
 func dropAll(ctx context.Context, conn *pgx.Conn, schema string) error {
-	batch, wait := dropBatch, minBackoff
-	for {
-		last, err := dropSome(ctx, conn, schema, batch)
-		switch state := sqlState(err); {
-		case err == nil && last:
-			return nil
-		case err == nil:
-			wait = minBackoff
-		case state == outOfLocks && batch > 1:
-			batch /= 2
-		case state == lockNotAvailable || state == deadlock:
-			if pause(ctx, jittered(wait)) != nil {
-				return fmt.Errorf("its tables are in use: %w: %w", ctx.Err(), err)
-			}
-			wait = min(2*wait, maxBackoff)
-		default:
+	for batch, last := dropBatch, false; !last; {
+		err := patiently(ctx, func() (err error) {
+			last, err = dropSome(ctx, conn, schema, batch)
 			return err
+		})
+		if sqlState(err) == outOfLocks && batch > 1 {
+			batch, last = batch/2, false
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// patiently runs fn again while it does not get its locks, as long as ctx allows.
+func patiently(ctx context.Context, fn func() error) error {
+	for wait := minBackoff; ; wait = min(2*wait, maxBackoff) {
+		err := fn()
+		if state := sqlState(err); state != lockNotAvailable && state != deadlock {
+			return err
+		}
+		if pause(ctx, jittered(wait)) != nil {
+			return fmt.Errorf("its tables are in use: %w: %w", ctx.Err(), err)
 		}
 	}
 }

@@ -32,7 +32,10 @@ const markPrefix = "gormtenancy tenant "
 // queries are the control plane's statements. Every name in them is qualified,
 // so that no search path matters.
 type queries struct {
-	get, list, insert, takeOver, activate, remove, setState, retire     string
+	get, list, insert, takeOver, activate, remove, retire               string
+	suspend, resume, deleteAfter, undelete, due                         string
+	archive, beginArchive, abandonArchive, exported, takeUp, setPhase   string
+	beginRestore, restored                                              string
 	setTier, setAttributes                                              string
 	rename, dropFormer, addFormer, reserve, schemaTaken, setSchema      string
 	takeSpare, countSpares, putAside, oldSpares, discardSpare           string
@@ -46,6 +49,9 @@ type queries struct {
 const columns = "id, schema_name, state, tier, shard, region, epoch, version, " +
 	"attributes::text, coalesce(delete_after, '-infinity'), origin, attempt, created_at, updated_at"
 
+// restorable are the tenants that Restore brings back.
+const restorable = "state = 'archived' AND archive ->> 'phase' IN ('exported', 'dropped', 'restoring')"
+
 func newQueries(schema string) queries {
 	expand := strings.NewReplacer(
 		"{migrations}", tenant.QuoteIdent(schema)+"."+migrations.Table,
@@ -54,6 +60,8 @@ func newQueries(schema string) queries {
 		"{names}", tenant.QuoteIdent(schema)+".names",
 		"{events}", tenant.QuoteIdent(schema)+".events",
 		"{columns}", columns,
+		"{restorable}", restorable,
+		"{was}", "CASE WHEN delete_after IS NULL THEN archive ->> 'was' ELSE 'suspended' END",
 	).Replace
 	return queries{
 		get:  expand("SELECT {columns} FROM {tenants} WHERE id = $1"),
@@ -80,8 +88,11 @@ func newQueries(schema string) queries {
 		discardSpare: expand(`UPDATE {tenants} SET state = 'provisioning', attempt = attempt + 1
 			WHERE id = $1 AND state IN ('spare', 'provisioning') AND origin LIKE 'spare.%' RETURNING {columns}`),
 		remove: expand("DELETE FROM {tenants} WHERE id = $1 AND origin = $2 AND attempt = $3 RETURNING {columns}"),
-		setState: expand(`UPDATE {tenants} SET state = $3, updated_at = now()
-			WHERE id = $1 AND state = $2 RETURNING {columns}`),
+		// A tenant that is being archived is suspended already: it is to stay so.
+		suspend: expand(`UPDATE {tenants} SET state = 'suspended', archive = archive || '{"was": "suspended"}', updated_at = now()
+			WHERE id = $1 AND (state = 'active' OR state = 'suspended' AND archive ->> 'was' = 'active') RETURNING {columns}`),
+		resume: expand(`UPDATE {tenants} SET state = 'active', archive = NULL, updated_at = now()
+			WHERE id = $1 AND state = 'suspended' AND delete_after IS NULL RETURNING {columns}`),
 		setTier:       expand("UPDATE {tenants} SET tier = $2, updated_at = now() WHERE id = $1 RETURNING {columns}"),
 		setAttributes: expand("UPDATE {tenants} SET attributes = $2, updated_at = now() WHERE id = $1 RETURNING {columns}"),
 		rename: expand(`UPDATE {tenants} SET id = $2, updated_at = now()
@@ -101,10 +112,41 @@ func newQueries(schema string) queries {
 		events:     expand("SELECT id, at, tenant, object, action, actor, db_user, before, after FROM {events}"),
 		trimEvents: expand("DELETE FROM {events} WHERE at < $1"),
 		// A row that is still being provisioned keeps its state, which says
-		// that its schema may be somebody else's.
+		// that its schema may be somebody else's. What was archived in full has no
+		// schema.
 		retire: expand(`UPDATE {tenants} SET attempt = attempt + 1, updated_at = now(),
-			state = CASE state WHEN 'provisioning' THEN state ELSE 'archived' END
-			WHERE id = $1 AND state <> 'moving' RETURNING {columns}`),
+			state = CASE state WHEN 'provisioning' THEN state ELSE 'archived' END,
+			archive = CASE WHEN archive ->> 'phase' IN ('dropped', 'deleting') THEN archive
+				ELSE archive || jsonb_build_object('phase', 'deleting', 'half', archive ->> 'phase' = 'restoring') END
+			WHERE id = $1 AND state <> 'moving' AND ($2 OR delete_after <= now()) RETURNING {columns}`),
+		deleteAfter: expand(`UPDATE {tenants} SET state = CASE state WHEN 'active' THEN 'suspended' ELSE state END,
+				delete_after = now() + make_interval(secs => $2::float8), updated_at = now()
+			WHERE id = $1 AND (state IN ('active', 'suspended') OR {restorable}) RETURNING {columns}`),
+		undelete: expand(`UPDATE {tenants} SET delete_after = NULL, updated_at = now()
+			WHERE id = $1 AND (state <> 'archived' OR {restorable}) RETURNING {columns}`),
+		due: expand(`SELECT id, delete_after FROM {tenants}
+			WHERE delete_after <= now() AND (delete_after, id) > ($1, $2) ORDER BY delete_after, id LIMIT $3`),
+		archive: expand("SELECT archive::text FROM {tenants} WHERE id = $1"),
+		beginArchive: expand(`UPDATE {tenants} SET state = 'suspended', updated_at = now(), archive = jsonb_build_object(
+				'phase', 'exporting', 'run', $2::text, 'was', coalesce(archive ->> 'was', state))
+			WHERE id = $1 AND state IN ('active', 'suspended') RETURNING {columns}`),
+		abandonArchive: expand(`UPDATE {tenants} SET state = {was}, archive = NULL, updated_at = now()
+			WHERE id = $1 AND archive ->> 'run' = $2 AND (state, archive ->> 'phase') IN (('suspended', 'exporting'), ('archived', 'exported'))
+			RETURNING {columns}`),
+		exported: expand(`UPDATE {tenants} SET state = 'archived', updated_at = now(),
+				origin = CASE origin WHEN '' THEN $4 ELSE origin END, archive = archive || $3::jsonb || '{"phase": "exported"}'
+			WHERE id = $1 AND state = 'suspended' AND archive ->> 'run' = $2 AND archive ->> 'phase' = 'exporting' RETURNING {columns}`),
+		takeUp: expand(`UPDATE {tenants} SET archive = archive || jsonb_build_object('run', $3::text), updated_at = now()
+			WHERE id = $1 AND archive ->> 'run' = $2 AND {restorable} RETURNING {columns}`),
+		setPhase: expand(`UPDATE {tenants} SET archive = archive || jsonb_build_object('phase', $3::text), updated_at = now()
+			WHERE id = $1 AND state = 'archived' AND archive ->> 'run' = $2 AND archive ->> 'phase' <> 'deleting' RETURNING {columns}`),
+		// The schema that is made again has a mark of its own: who still means to drop the
+		// one before does not take it for that.
+		beginRestore: expand(`UPDATE {tenants} SET shard = $3, region = $4, origin = $5, epoch = epoch + 1, attempt = attempt + 1,
+				updated_at = now(), archive = archive || jsonb_build_object('phase', 'restoring', 'run', $2::text)
+			WHERE id = $1 AND delete_after IS NULL AND {restorable} RETURNING {columns}`),
+		restored: expand(`UPDATE {tenants} SET state = {was}, archive = NULL, updated_at = now()
+			WHERE id = $1 AND state = 'archived' AND archive ->> 'run' = $2 AND archive ->> 'phase' = 'restoring' RETURNING {columns}`),
 		shards: expand("SELECT name, region, primary_dsn, replica_dsns FROM {shards} ORDER BY name"),
 		upsertShard: expand(`INSERT INTO {shards} AS s (name, region, primary_dsn, replica_dsns) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (name) DO UPDATE SET region = excluded.region, primary_dsn = excluded.primary_dsn,
