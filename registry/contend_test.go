@@ -91,7 +91,7 @@ func (c *contest) work(r *Registry, random *rand.Rand) {
 	id := func() tenant.ID { return tenant.ID(fmt.Sprint("t", random.IntN(contestedTenants))) }
 	ctx := c.t.Context()
 	for range *operations {
-		what, err := c.operation(ctx, r, random.IntN(18), id(), id())
+		what, err := c.operation(ctx, r, random.IntN(16), id(), id())
 		for _, refusal := range refusals {
 			if errors.Is(err, refusal) {
 				err = nil
@@ -119,11 +119,11 @@ func (c *contest) operation(ctx context.Context, r *Registry, n int, id, other t
 		return "delete what is due", newDeleter(r).runOnce(ctx, time.Now())
 	case 9, 10:
 		_, err = r.Archive(ctx, id, ArchiveOptions{Dir: c.dir})
-		return "archive", won(err, &c.archived)
-	case 11, 12, 16, 17:
-		if page, err := r.List(ctx, Filter{Restorable: true}); err == nil && len(page) > 0 {
-			id = page[rand.N(len(page))].ID
+		if err = won(err, &c.archived); err != nil || n == 9 {
+			return "archive", err
 		}
+		fallthrough // others have had the time to come between
+	case 11, 12:
 		a, err := r.Archived(ctx, id)
 		if err == nil {
 			_, err = r.Restore(ctx, id, filepath.Join(c.dir, a.File), RestoreOptions{})

@@ -33,9 +33,7 @@ const markPrefix = "gormtenancy tenant "
 // so that no search path matters.
 type queries struct {
 	get, list, insert, takeOver, activate, remove, retire               string
-	suspend, resume, deleteAfter, undelete, due                         string
-	archive, beginArchive, abandonArchive, exported, takeUp, setPhase   string
-	beginRestore, restored                                              string
+	suspend, resume                                                     string
 	setTier, setAttributes                                              string
 	rename, dropFormer, addFormer, reserve, schemaTaken, setSchema      string
 	takeSpare, countSpares, putAside, oldSpares, discardSpare           string
@@ -44,13 +42,11 @@ type queries struct {
 	shards, upsertShard, removeShard, lockShards, addHome, countTenants string
 	lagging, census, setVersions                                        string
 	fingerprint                                                         string
+	endQueries
 }
 
 const columns = "id, schema_name, state, tier, shard, region, epoch, version, " +
 	"attributes::text, coalesce(delete_after, '-infinity'), origin, attempt, created_at, updated_at"
-
-// restorable are the tenants that Restore brings back.
-const restorable = "state = 'archived' AND archive ->> 'phase' IN ('exported', 'dropped', 'restoring')"
 
 func newQueries(schema string) queries {
 	expand := strings.NewReplacer(
@@ -119,34 +115,6 @@ func newQueries(schema string) queries {
 			archive = CASE WHEN archive ->> 'phase' IN ('dropped', 'deleting') THEN archive
 				ELSE archive || jsonb_build_object('phase', 'deleting', 'half', archive ->> 'phase' = 'restoring') END
 			WHERE id = $1 AND state <> 'moving' AND ($2 OR delete_after <= now()) RETURNING {columns}`),
-		deleteAfter: expand(`UPDATE {tenants} SET state = CASE state WHEN 'active' THEN 'suspended' ELSE state END,
-				delete_after = now() + make_interval(secs => $2::float8), updated_at = now()
-			WHERE id = $1 AND (state IN ('active', 'suspended') OR {restorable}) RETURNING {columns}`),
-		undelete: expand(`UPDATE {tenants} SET delete_after = NULL, updated_at = now()
-			WHERE id = $1 AND (state <> 'archived' OR {restorable}) RETURNING {columns}`),
-		due: expand(`SELECT id, delete_after FROM {tenants}
-			WHERE delete_after <= now() AND (delete_after, id) > ($1, $2) ORDER BY delete_after, id LIMIT $3`),
-		archive: expand("SELECT archive::text FROM {tenants} WHERE id = $1"),
-		beginArchive: expand(`UPDATE {tenants} SET state = 'suspended', updated_at = now(), archive = jsonb_build_object(
-				'phase', 'exporting', 'run', $2::text, 'was', coalesce(archive ->> 'was', state))
-			WHERE id = $1 AND state IN ('active', 'suspended') RETURNING {columns}`),
-		abandonArchive: expand(`UPDATE {tenants} SET state = {was}, archive = NULL, updated_at = now()
-			WHERE id = $1 AND archive ->> 'run' = $2 AND (state, archive ->> 'phase') IN (('suspended', 'exporting'), ('archived', 'exported'))
-			RETURNING {columns}`),
-		exported: expand(`UPDATE {tenants} SET state = 'archived', updated_at = now(),
-				origin = CASE origin WHEN '' THEN $4 ELSE origin END, archive = archive || $3::jsonb || '{"phase": "exported"}'
-			WHERE id = $1 AND state = 'suspended' AND archive ->> 'run' = $2 AND archive ->> 'phase' = 'exporting' RETURNING {columns}`),
-		takeUp: expand(`UPDATE {tenants} SET archive = archive || jsonb_build_object('run', $3::text), updated_at = now()
-			WHERE id = $1 AND archive ->> 'run' = $2 AND {restorable} RETURNING {columns}`),
-		setPhase: expand(`UPDATE {tenants} SET archive = archive || jsonb_build_object('phase', $3::text), updated_at = now()
-			WHERE id = $1 AND state = 'archived' AND archive ->> 'run' = $2 AND archive ->> 'phase' <> 'deleting' RETURNING {columns}`),
-		// The schema that is made again has a mark of its own: who still means to drop the
-		// one before does not take it for that.
-		beginRestore: expand(`UPDATE {tenants} SET shard = $3, region = $4, origin = $5, epoch = epoch + 1, attempt = attempt + 1,
-				updated_at = now(), archive = archive || jsonb_build_object('phase', 'restoring', 'run', $2::text)
-			WHERE id = $1 AND delete_after IS NULL AND {restorable} RETURNING {columns}`),
-		restored: expand(`UPDATE {tenants} SET state = {was}, archive = NULL, updated_at = now()
-			WHERE id = $1 AND state = 'archived' AND archive ->> 'run' = $2 AND archive ->> 'phase' = 'restoring' RETURNING {columns}`),
 		shards: expand("SELECT name, region, primary_dsn, replica_dsns FROM {shards} ORDER BY name"),
 		upsertShard: expand(`INSERT INTO {shards} AS s (name, region, primary_dsn, replica_dsns) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (name) DO UPDATE SET region = excluded.region, primary_dsn = excluded.primary_dsn,
@@ -163,6 +131,7 @@ func newQueries(schema string) queries {
 		setVersions: expand(`UPDATE {tenants} t SET version = u.v, updated_at = now()
 			FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u (shard, name, v)
 			WHERE t.shard = u.shard AND t.schema_name = u.name AND t.version <> u.v`),
+		endQueries: newEndQueries(expand),
 		fingerprint: expand(`SELECT concat_ws(' ', extract(epoch FROM min(m.tstamp)),
 			(SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()),
 			(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1),
