@@ -39,7 +39,9 @@ type ArchiveOptions struct {
 // privileges, are not in it. Foreign keys, inheritance and views from or to other
 // schemas are refused with ErrEntangled, and so is an extension that lives in the
 // schema. pg_dump locks all tables in one transaction, so that a schema of thousands
-// needs a server of as large a max_locks_per_transaction.
+// needs a server of as large a max_locks_per_transaction. It logs in with what the
+// shard's DSN says, and nothing else of a Config.ConnConfig. All the time, o.Keep's
+// included, one of Config.MaxConns connections holds the tenant's lock.
 //
 // The error wraps tenant.ErrInvalidID, tenant.ErrUnknown, ErrState, ErrPrograms,
 // ErrEntangled, ErrChanged, tenant.ErrUnavailable, or what the shard, pg_dump, the disk
@@ -289,8 +291,10 @@ func (r *Registry) dropRest(ctx context.Context, rec *record, n *note) error {
 	case n.Phase == phaseRestoring || n.Half:
 		return r.dropMarked(ctx, rec, rec.Schema)
 	}
-	if err := r.dropSchema(ctx, rec); err != nil || rec.origin == "" {
-		return err
+	if rec.origin != "" {
+		if err := r.dropMarked(ctx, rec, rec.aside()); err != nil {
+			return err
+		}
 	}
-	return r.dropMarked(ctx, rec, rec.aside())
+	return r.dropSchema(ctx, rec)
 }

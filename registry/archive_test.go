@@ -23,10 +23,11 @@ func programs(t testing.TB) string {
 			return bin.Dir
 		}
 	}
-	if _, err := exec.LookPath("pg_dump"); err != nil {
+	path, err := exec.LookPath("pg_dump")
+	if err != nil {
 		t.Skip("no pg_dump")
 	}
-	return ""
+	return filepath.Dir(path)
 }
 
 // openArchives opens a registry that can archive, with tenants that have things in
@@ -86,6 +87,11 @@ func TestArchiveAndRestore(t *testing.T) {
 	if err := errors.Join(r.AddName(ctx, "acme", Host("acme.example")), r.SetAttributes(ctx, "acme", `{"a": 1}`), r.Suspend(ctx, "paused")); err != nil {
 		t.Fatal(err)
 	}
+	other := open(t, Config{DSN: r.cfg.DSN})
+	must(other.Lookup(ctx, "acme"))(t)
+	heard := func(want tenant.State) {
+		eventually(t, "the other process to hear of it", func() bool { return state(t, other, "acme") == want })
+	}
 	before, data := must(r.Get(ctx, "acme"))(t), contents(t, r.cfg.DSN, "tenant_acme")
 	dir := t.TempDir()
 	var kept string
@@ -106,6 +112,7 @@ func TestArchiveAndRestore(t *testing.T) {
 	if got := must(r.Lookup(ctx, "acme"))(t); got.State != tenant.StateArchived {
 		t.Errorf("state %s", got.State)
 	}
+	heard(tenant.StateArchived)
 	if got := must(r.Archived(ctx, "acme"))(t); got.SHA256 != a.SHA256 || got.At != a.At {
 		t.Errorf("%+v", got)
 	}
@@ -121,6 +128,7 @@ func TestArchiveAndRestore(t *testing.T) {
 	if after.State != tenant.StateActive || after.Placement.Epoch != before.Placement.Epoch+1 || after.Attributes != before.Attributes || told != "acme" {
 		t.Errorf("restored %+v, told of %q", after, told)
 	}
+	heard(tenant.StateActive)
 	if now := contents(t, r.cfg.DSN, "tenant_acme"); now != data {
 		t.Errorf("was\n%.2000s\nis\n%.2000s", data, now)
 	}

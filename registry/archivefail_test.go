@@ -22,9 +22,6 @@ import (
 func crooked(t testing.TB, name, script string) string {
 	t.Helper()
 	real, dir := programs(t), t.TempDir()
-	if real == "" {
-		real = "/usr/bin"
-	}
 	for _, p := range []string{"pg_dump", "pg_restore"} {
 		text := "exec REAL \"$@\"\n"
 		if p == name {
@@ -73,7 +70,7 @@ func TestArchiveFails(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(c.programs, "pg_dump"), []byte(text), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			c.want, c.text = ErrPrograms, "of PostgreSQL 14, the server is 15"
+			c.want, c.text = ErrPrograms, "of PostgreSQL 14, the server is"
 		case "not writable":
 			to = "/proc/self"
 		}

@@ -25,7 +25,7 @@ import (
 //	go test ./registry -race -run TestContention -v -args -registry.processes=100 -registry.operations=10
 var (
 	processes  = flag.Int("registry.processes", 10, "registries that TestContention opens")
-	operations = flag.Int("registry.operations", 20, "what each of them does")
+	operations = flag.Int("registry.operations", 15, "what each of them does")
 )
 
 // contestedTenants are the IDs that everybody wants.
