@@ -63,6 +63,13 @@ type Config struct {
 	// has one at once. Processes with the same recipe share them; without a
 	// provisioner and a recipe there are none. Default none.
 	SpareTenants int
+	// DeleteEvery is how often tenants whose DeleteAfter has come are looked for, and
+	// deleted. Each is deleted by one process, however many look. Negative: this process
+	// deletes none. Default 1 min.
+	DeleteEvery time.Duration
+	// Programs is the directory of pg_dump and pg_restore, which Archive and Restore
+	// run. They must be as new as the servers at least. Default: they are found by PATH.
+	Programs string
 	// MaxConns bounds the connections for questions, separately those for tenants
 	// being created or deleted, and those to each shard. One more listens.
 	// Default 4.
@@ -93,6 +100,9 @@ func (c Config) withDefaults() (Config, error) {
 		if *d.value == 0 {
 			*d.value = d.def
 		}
+	}
+	if c.DeleteEvery == 0 {
+		c.DeleteEvery = time.Minute
 	}
 	if c.SpareTenants < 0 {
 		return c, errors.New("registry.Config.SpareTenants is negative: leave it out for none")

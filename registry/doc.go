@@ -24,13 +24,23 @@
 //
 //	            Create             Suspend
 //	provisioning ────────> active ────────> suspended
-//	                        │   ^   Resume      │
-//	                 Delete │   └───────────────┤
-//	                        v                   │ Delete
-//	                     archived <─────────────┘
-//	                        │ Delete, continued
+//	                        │ ^ ^   Resume    │ ^ │
+//	                 Delete │ │ └─────────────┼─│─┤
+//	                        v │ Restore       v │ │ Archive, Delete
+//	                     archived <───────────┴─│─┘
+//	                        │ │ Restore         │
+//	                 Delete │ └─────────────────┘
 //	                        v
 //	                     (no row)
+//
+// An archived tenant is one whose schema Archive has exported to a file and dropped,
+// and that Restore makes what it was before, or one whose Delete has not finished.
+// Archived and Filter.Restorable tell them apart. Archive suspends an active tenant
+// first, and makes it active again if it fails.
+//
+// DeleteAfter suspends a tenant and notes when it is to be deleted, which the registry
+// of any process does then (Config.DeleteEvery). Undelete takes it back until then;
+// Resume and Restore refuse it.
 //
 // With Config.SpareTenants, tenants are made ahead and Create gives one a name, in
 // one round trip.
@@ -42,8 +52,8 @@
 // Every change is an event (Events) with its actor (WithActor), what was before and
 // what is after, in the change's own transaction, whoever makes it.
 //
-// Adopt enters a schema that exists already as active. Each of Create, Adopt
-// and Delete holds the tenant's advisory lock on the control database.
+// Adopt enters a schema that exists already as active. Each of Create, Adopt, Archive,
+// Restore and Delete holds the tenant's advisory lock on the control database.
 //
 // It does not route statements, move tenants, or migrate their schemas, and it
 // does not know GORM: what fills a new schema is the provisioner's business.

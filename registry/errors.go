@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/gormtenancy/gormtenancy/internal/pgtool"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -26,6 +27,19 @@ var (
 	ErrNameTaken = errors.New("name leads to another tenant: remove it there first")
 	// ErrSameDatabase: the shard's primary is another shard's already.
 	ErrSameDatabase = errors.New("its primary is another shard's already")
+	// ErrNoArchive: the tenant is not archived, or a Delete has not finished.
+	ErrNoArchive = errors.New("tenant has no archive that could be restored")
+	// ErrDamaged: the file is not what Archive wrote, or what came out of it is not
+	// what went in.
+	ErrDamaged = errors.New("archive is damaged, or another's: give the file as Archive wrote it")
+	// ErrEntangled: objects of other schemas refer to the tenant's, or its own to them,
+	// in a way that no export of one schema holds.
+	ErrEntangled = errors.New("schema cannot be archived by itself: drop what leads out of it, or into it, first")
+	// ErrChanged: the tenant's data is not what was exported.
+	ErrChanged = errors.New("tenant was changed meanwhile: say it again")
+	// ErrPrograms: pg_dump or pg_restore is missing or older than the server; see
+	// Config.Programs.
+	ErrPrograms = pgtool.ErrMissing
 	// ErrShardInUse: tenants live on the shard.
 	ErrShardInUse = errors.New("shard has tenants: move or delete them first")
 )

@@ -75,21 +75,23 @@ func (r *Registry) requireSchema(ctx context.Context, rec *record) error {
 // and keeps its data. A suspended tenant stays so. The error wraps
 // tenant.ErrInvalidID, tenant.ErrUnknown, ErrState or tenant.ErrUnavailable.
 func (r *Registry) Suspend(ctx context.Context, id tenant.ID) error {
-	return r.change(ctx, "suspend", id, tenant.StateActive, tenant.StateSuspended)
+	return r.change(ctx, "suspend", id, r.sql.suspend, tenant.StateActive, tenant.StateSuspended)
 }
 
-// Resume makes a suspended tenant serve again. An active tenant stays so. The
-// error is as Suspend's.
+// Resume makes a suspended tenant serve again, and gives up an Archive that has
+// not dropped anything yet. An active tenant stays so. One that is to be deleted is
+// refused with ErrState: take that back first, with Undelete. The error is as
+// Suspend's.
 func (r *Registry) Resume(ctx context.Context, id tenant.ID) error {
-	return r.change(ctx, "resume", id, tenant.StateSuspended, tenant.StateActive)
+	return r.change(ctx, "resume", id, r.sql.resume, tenant.StateSuspended, tenant.StateActive)
 }
 
-func (r *Registry) change(ctx context.Context, verb string, id tenant.ID, from, to tenant.State) error {
+func (r *Registry) change(ctx context.Context, verb string, id tenant.ID, sql string, from, to tenant.State) error {
 	if _, err := tenant.ParseID(string(id)); err != nil {
 		return err
 	}
 	defer r.forget(id)
-	rec, err := alter(ctx, r.questions, r.sql.setState, id, from, to)
+	rec, err := alter(ctx, r.questions, sql, id)
 	if err != nil {
 		return failed(ctx, verb+" tenant "+string(id), err)
 	}
@@ -97,8 +99,11 @@ func (r *Registry) change(ctx context.Context, verb string, id tenant.ID, from, 
 		return nil
 	}
 	t, err := r.Get(ctx, id)
-	if err != nil || t.State == to {
+	switch {
+	case err != nil || t.State == to:
 		return err
+	case t.State == from && !t.DeleteAfter.IsZero():
+		return fmt.Errorf("%s tenant %s: it is to be deleted, take that back with Undelete first: %w", verb, id, ErrState)
 	}
 	return fmt.Errorf("%s tenant %s: it is %s, only an %s tenant can be: %w", verb, id, t.State, from, ErrState)
 }
@@ -141,9 +146,12 @@ func (r *Registry) update(ctx context.Context, op string, id tenant.ID, sql stri
 // Delete drops the tenant's schema, with all that is in it and all that depends
 // on it, and forgets the tenant. It is final. The tenant stops serving first;
 // if the schema cannot be dropped it remains archived, and another Delete
-// continues. A schema that was adopted is dropped like one that was created.
+// continues. A schema that was adopted is dropped like one that was created; one of
+// more than a hundred tables and views in several transactions. Of a tenant that was
+// archived, it forgets the archive; the file is the application's.
 //
-// It waits for statements that use the tenant's tables, as long as ctx allows.
+// It waits for statements that use the tenant's tables, as long as ctx allows, a
+// second at a time: whatever else wants such a table waits no longer behind it.
 // The error wraps tenant.ErrInvalidID, tenant.ErrUnknown, ErrState (while the
 // tenant is being moved) or tenant.ErrUnavailable.
 func (r *Registry) Delete(ctx context.Context, id tenant.ID) error {
@@ -155,23 +163,37 @@ func (r *Registry) Delete(ctx context.Context, id tenant.ID) error {
 		return err
 	}
 	defer l.unlock(ctx)
-	defer r.forget(id)
-	op := "delete tenant " + string(id)
-	rec, err := alter(ctx, l, r.sql.retire, id)
-	switch {
-	case err != nil:
-		return failed(ctx, op, err)
-	case rec == nil:
+	gone, err := r.deleteLocked(ctx, l, id, true)
+	if err == nil && !gone {
 		return r.notRetired(ctx, id)
 	}
+	return err
+}
+
+// deleteLocked deletes a tenant, always or only if it is due. It reports whether its
+// state, and its time, allowed that.
+func (r *Registry) deleteLocked(ctx context.Context, l *tenantLock, id tenant.ID, always bool) (bool, error) {
+	defer r.forget(id)
+	op := "delete tenant " + string(id)
+	rec, err := alter(ctx, l, r.sql.retire, id, always)
+	switch {
+	case err != nil:
+		return false, failed(ctx, op, err)
+	case rec == nil:
+		return false, nil
+	}
 	r.forget(id)
-	if err := r.dropSchema(ctx, rec); err != nil {
-		return fmt.Errorf("%s: it is %s and serves no more, delete it again to finish: %w", op, rec.State, err)
+	n, err := r.readNote(ctx, l, id)
+	if err == nil {
+		err = r.dropRest(ctx, rec, n)
+	}
+	if err != nil {
+		return true, fmt.Errorf("%s: it is %s and serves no more, delete it again to finish: %w", op, rec.State, err)
 	}
 	if _, err := alter(ctx, l, r.sql.remove, id, rec.origin, rec.attempt); err != nil {
-		return failed(ctx, op, err)
+		return true, failed(ctx, op, err)
 	}
-	return nil
+	return true, nil
 }
 
 func (r *Registry) notRetired(ctx context.Context, id tenant.ID) error {

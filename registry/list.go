@@ -29,6 +29,11 @@ type Filter struct {
 	Attributes tenant.Attributes
 	// BelowVersion, if not 0, selects tenants whose version is smaller.
 	BelowVersion int64
+	// Deleting selects tenants that are to be deleted; see DeleteAfter.
+	Deleting bool
+	// Restorable selects archived tenants that Restore brings back. Other archived
+	// ones are what a Delete has not finished.
+	Restorable bool
 	// After is the last ID of the page before.
 	After tenant.ID
 	// Limit is the size of the page, at most MaxLimit. Default DefaultLimit.
@@ -101,6 +106,12 @@ func (f Filter) build(list string) (string, []any) {
 	}
 	if f.Prefix != "" {
 		where.add("id < $%d", f.Prefix+"~") // '~' comes after every byte of an ID
+	}
+	if f.Deleting {
+		where.plain("delete_after IS NOT NULL")
+	}
+	if f.Restorable {
+		where.plain("archive IS NOT NULL AND " + restorable)
 	}
 	if f.BelowVersion != 0 {
 		where.add("version < $%d", f.BelowVersion)

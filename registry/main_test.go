@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -20,7 +21,13 @@ import (
 
 var roles atomic.Int64
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m, goleak.Find)) }
+func TestMain(m *testing.M) {
+	if dsn := os.Getenv(childEnv); dsn != "" {
+		fmt.Fprintln(os.Stderr, archiver(dsn))
+		os.Exit(1)
+	}
+	os.Exit(pgtest.Main(m, goleak.Find))
+}
 
 // syncBuffer collects a log.
 type syncBuffer struct {

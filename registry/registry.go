@@ -132,7 +132,7 @@ func (r *Registry) prepare(ctx context.Context) error {
 	if err := r.openShared(ctx); err != nil {
 		return err
 	}
-	return r.loops.Start(ctx, r.listen, r.sweep, r.keepSpares)
+	return r.loops.Start(ctx, r.listen, r.sweep, r.keepSpares, r.deleteDue)
 }
 
 // Close ends what runs in the background and closes the connections. It waits

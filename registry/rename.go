@@ -143,18 +143,25 @@ func (r *Registry) renameSchema(ctx context.Context, id tenant.ID, schema string
 // happens on the shard.
 func (r *Registry) reserveSchemas(ctx context.Context, l *tenantLock, rec *record, to string) error {
 	prefix := rec.Placement.Shard + "/"
-	var taken bool
-	row := l.QueryRow(ctx, r.sql.schemaTaken, rec.Placement.Shard, to, rec.ID)
-	if err := row.Scan(&taken); err != nil {
-		return failed(ctx, "reserve the schema's name", err)
-	}
-	if taken {
-		return fmt.Errorf("schema %s: %w", tenant.QuoteIdent(to), tenant.ErrExists)
+	if err := r.requireFree(ctx, l, rec.ID, rec.Placement.Shard, to); err != nil {
+		return err
 	}
 	for _, name := range []string{prefix + rec.Schema, prefix + to} {
 		if _, err := l.Exec(ctx, r.sql.reserve, kindSchema, name, rec.ID); err != nil {
 			return failed(ctx, "reserve the schema's name", err)
 		}
+	}
+	return nil
+}
+
+// requireFree refuses a schema's name that another tenant of the shard has or had.
+func (r *Registry) requireFree(ctx context.Context, l *tenantLock, id tenant.ID, shard, schema string) error {
+	var taken bool
+	if err := l.QueryRow(ctx, r.sql.schemaTaken, shard, schema, id).Scan(&taken); err != nil {
+		return failed(ctx, "reserve the schema's name", err)
+	}
+	if taken {
+		return fmt.Errorf("schema %s on shard %s: %w", tenant.QuoteIdent(schema), shard, tenant.ErrExists)
 	}
 	return nil
 }

@@ -15,10 +15,7 @@ import (
 // script. made is whether a schema with this mark may exist now. One that has the
 // mark already is what an earlier attempt made; it is not filled then.
 func (r *Registry) createSchema(ctx context.Context, rec *record) (made, filled bool, err error) {
-	name := tenant.QuoteIdent(rec.Schema)
-	// One message is one transaction. The mark holds no quote: it is an ID and
-	// letters and digits.
-	sql := fmt.Sprintf("CREATE SCHEMA %s; COMMENT ON SCHEMA %s IS '%s'", name, name, rec.mark())
+	name, sql := tenant.QuoteIdent(rec.Schema), rec.makeSchema()
 	script, scripted := r.scriptFor(rec.Schema)
 	if scripted {
 		sql += ";\n" + script
@@ -48,10 +45,32 @@ func (r *Registry) createSchema(ctx context.Context, rec *record) (made, filled 
 	return made, filled, nil
 }
 
+// makeSchema is the SQL for an empty schema with the tenant's mark: one message, which
+// is one transaction.
+func (rec *record) makeSchema() string {
+	return "CREATE SCHEMA " + tenant.QuoteIdent(rec.Schema) + "; " + rec.markSchema(rec.Schema)
+}
+
+// markSchema is the SQL that marks a schema as the tenant's. The mark holds no quote:
+// it is an ID and letters and digits.
+func (rec *record) markSchema(name string) string {
+	return fmt.Sprintf("COMMENT ON SCHEMA %s IS '%s'", tenant.QuoteIdent(name), rec.mark())
+}
+
 // dropSchema drops the tenant's schema and everything in it.
 func (r *Registry) dropSchema(ctx context.Context, rec *record) error {
+	return r.dropNamed(ctx, rec, rec.Schema, owns)
+}
+
+// dropMarked drops a schema that has the tenant's mark, and no other.
+func (r *Registry) dropMarked(ctx context.Context, rec *record, schema string) error {
+	return r.dropNamed(ctx, rec, schema, func(rec *record, comment string) (bool, error) { return rec.marked(comment), nil })
+}
+
+// dropNamed drops a schema if it is the tenant's.
+func (r *Registry) dropNamed(ctx context.Context, rec *record, schema string, owns func(*record, string) (bool, error)) error {
 	err := r.onShard(ctx, rec.Placement.Shard, func(conn *pgx.Conn) error {
-		exists, comment, err := schemaComment(ctx, conn, rec.Schema)
+		exists, comment, err := schemaComment(ctx, conn, schema)
 		if err != nil || !exists {
 			return err
 		}
@@ -59,11 +78,10 @@ func (r *Registry) dropSchema(ctx context.Context, rec *record) error {
 		if err != nil || !ours {
 			return err
 		}
-		_, err = conn.Exec(ctx, "DROP SCHEMA "+tenant.QuoteIdent(rec.Schema)+" CASCADE")
-		return err
+		return dropAll(ctx, conn, schema)
 	})
 	if err != nil {
-		return fmt.Errorf("drop schema %s: %w", tenant.QuoteIdent(rec.Schema), err)
+		return fmt.Errorf("drop schema %s: %w", tenant.QuoteIdent(schema), err)
 	}
 	return nil
 }

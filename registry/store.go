@@ -32,7 +32,8 @@ const markPrefix = "gormtenancy tenant "
 // queries are the control plane's statements. Every name in them is qualified,
 // so that no search path matters.
 type queries struct {
-	get, list, insert, takeOver, activate, remove, setState, retire     string
+	get, list, insert, takeOver, activate, remove, retire               string
+	suspend, resume                                                     string
 	setTier, setAttributes                                              string
 	rename, dropFormer, addFormer, reserve, schemaTaken, setSchema      string
 	takeSpare, countSpares, putAside, oldSpares, discardSpare           string
@@ -41,6 +42,7 @@ type queries struct {
 	shards, upsertShard, removeShard, lockShards, addHome, countTenants string
 	lagging, census, setVersions, recipeVersion                         string
 	fingerprint                                                         string
+	endQueries
 }
 
 const columns = "id, schema_name, state, tier, shard, region, epoch, version, " +
@@ -55,6 +57,8 @@ func newQueries(schema string) queries {
 		"{events}", tenant.QuoteIdent(schema)+".events",
 		"{recipes}", tenant.QuoteIdent(schema)+".recipes",
 		"{columns}", columns,
+		"{restorable}", restorable,
+		"{was}", "CASE WHEN delete_after IS NULL THEN archive ->> 'was' ELSE 'suspended' END",
 	).Replace
 	return queries{
 		get:  expand("SELECT {columns} FROM {tenants} WHERE id = $1"),
@@ -81,8 +85,11 @@ func newQueries(schema string) queries {
 		discardSpare: expand(`UPDATE {tenants} SET state = 'provisioning', attempt = attempt + 1
 			WHERE id = $1 AND state IN ('spare', 'provisioning') AND origin LIKE 'spare.%' RETURNING {columns}`),
 		remove: expand("DELETE FROM {tenants} WHERE id = $1 AND origin = $2 AND attempt = $3 RETURNING {columns}"),
-		setState: expand(`UPDATE {tenants} SET state = $3, updated_at = now()
-			WHERE id = $1 AND state = $2 RETURNING {columns}`),
+		// A tenant that is being archived is suspended already: it is to stay so.
+		suspend: expand(`UPDATE {tenants} SET state = 'suspended', archive = archive || '{"was": "suspended"}', updated_at = now()
+			WHERE id = $1 AND (state = 'active' OR state = 'suspended' AND archive ->> 'was' = 'active') RETURNING {columns}`),
+		resume: expand(`UPDATE {tenants} SET state = 'active', archive = NULL, updated_at = now()
+			WHERE id = $1 AND state = 'suspended' AND delete_after IS NULL RETURNING {columns}`),
 		setTier:       expand("UPDATE {tenants} SET tier = $2, updated_at = now() WHERE id = $1 RETURNING {columns}"),
 		setAttributes: expand("UPDATE {tenants} SET attributes = $2, updated_at = now() WHERE id = $1 RETURNING {columns}"),
 		rename: expand(`UPDATE {tenants} SET id = $2, updated_at = now()
@@ -102,10 +109,13 @@ func newQueries(schema string) queries {
 		events:     expand("SELECT id, at, tenant, object, action, actor, db_user, before, after FROM {events}"),
 		trimEvents: expand("DELETE FROM {events} WHERE at < $1"),
 		// A row that is still being provisioned keeps its state, which says
-		// that its schema may be somebody else's.
+		// that its schema may be somebody else's. What was archived in full has no
+		// schema.
 		retire: expand(`UPDATE {tenants} SET attempt = attempt + 1, updated_at = now(),
-			state = CASE state WHEN 'provisioning' THEN state ELSE 'archived' END
-			WHERE id = $1 AND state <> 'moving' RETURNING {columns}`),
+			state = CASE state WHEN 'provisioning' THEN state ELSE 'archived' END,
+			archive = CASE WHEN archive ->> 'phase' IN ('dropped', 'deleting') THEN archive
+				ELSE archive || jsonb_build_object('phase', 'deleting', 'half', archive ->> 'phase' = 'restoring') END
+			WHERE id = $1 AND state <> 'moving' AND ($2 OR delete_after <= now()) RETURNING {columns}`),
 		shards: expand("SELECT name, region, primary_dsn, replica_dsns FROM {shards} ORDER BY name"),
 		upsertShard: expand(`INSERT INTO {shards} AS s (name, region, primary_dsn, replica_dsns) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (name) DO UPDATE SET region = excluded.region, primary_dsn = excluded.primary_dsn,
@@ -125,6 +135,7 @@ func newQueries(schema string) queries {
 		recipeVersion: expand(`WITH known AS (SELECT version FROM {recipes} WHERE name = $1),
 			made AS (INSERT INTO {recipes} (name) SELECT $1 WHERE NOT EXISTS (SELECT FROM known) ON CONFLICT DO NOTHING RETURNING version)
 			SELECT version FROM known UNION ALL SELECT version FROM made`),
+		endQueries: newEndQueries(expand),
 		fingerprint: expand(`SELECT concat_ws(' ', extract(epoch FROM min(m.tstamp)),
 			(SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()),
 			(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1),

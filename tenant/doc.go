@@ -16,7 +16,7 @@
 //	                  ▲  │           │
 //	                  │  ├───────────┤
 //	                  ▼  ▼           ▼
-//	              moving archived <──┘
+//	              moving archived <──┘   (and back, by Restore)
 //
 // Package registry draws who moves it; nothing enters moving yet.
 package tenant
