@@ -177,6 +177,7 @@ func (l *tenantLocks) Finish(ctx context.Context, held []tenant.Tenant, versions
 	}
 	b := &pgx.Batch{}
 	if len(to) > 0 {
+		b.Queue(setActor, actorOf(ctx))
 		b.Queue(l.r.sql.setVersions, shards, schemas, to)
 	}
 	b.Queue(unlockSQL, l.keys(ids))

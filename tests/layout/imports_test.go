@@ -19,7 +19,7 @@ var floors = map[string]int{
 	"migrations": 1, "internal/pgscope": 1, "internal/structure": 1,
 	"internal/pool": 2, "internal/portable": 2, "registry": 2, "middleware": 2,
 	"resolver": 3, "registry/rediscache": 3,
-	"plugin":     4,
+	"plugin": 4, "internal/doctor": 4,
 	"tenanttest": 5, "internal/pgtest": 5,
 	"examples": 6, "tests": 6,
 }
@@ -32,7 +32,7 @@ var links = []struct {
 	{"gorm.io/", []string{"resolver", "plugin", "tenanttest", "tests", "examples"}},
 	{"github.com/labstack/", []string{"middleware", "tests", "examples"}},
 	{"github.com/prometheus/", []string{"tests", "examples"}},
-	{"github.com/pressly/goose", []string{"migrations", "registry", "registry/rediscache", "plugin", "tenanttest", "tests", "examples"}},
+	{"github.com/pressly/goose", []string{"migrations", "registry", "registry/rediscache", "internal/doctor", "plugin", "tenanttest", "tests", "examples"}},
 	{"github.com/redis/", []string{"registry/rediscache", "tests", "examples"}},
 	{"github.com/fergusstrange/embedded-postgres", []string{"internal/pgcluster", "internal/pgtest", "tenanttest", "tests", "examples"}},
 	{module + "/internal/pgcluster", []string{"internal/pgtest", "tenanttest", "tests", "examples"}},
