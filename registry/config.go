@@ -63,6 +63,9 @@ type Config struct {
 	// has one at once. Processes with the same recipe share them; without a
 	// provisioner and a recipe there are none. Default none.
 	SpareTenants int
+	// Programs is the directory of pg_dump, which Copy runs. It must be as new as the
+	// servers at least. Default: it is found by PATH.
+	Programs string
 	// MaxConns bounds the connections for questions, separately those for tenants
 	// being created or deleted, and those to each shard. One more listens.
 	// Default 4.

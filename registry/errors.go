@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/gormtenancy/gormtenancy/internal/pgtool"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -22,6 +23,10 @@ var (
 	ErrNoShard = errors.New("no shard for the tenant: register one with AddShard")
 	// ErrNameTaken: the name leads to another tenant.
 	ErrNameTaken = errors.New("name leads to another tenant: remove it there first")
+	// ErrNotCopyable: something of the tenant cannot be copied; the error says what.
+	ErrNotCopyable = errors.New("the tenant cannot be copied")
+	// ErrPrograms: PostgreSQL's own programs are missing, or older than the server.
+	ErrPrograms = pgtool.ErrMissing
 	// ErrShardInUse: tenants live on the shard.
 	ErrShardInUse = errors.New("shard has tenants: move or delete them first")
 )

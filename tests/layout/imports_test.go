@@ -15,7 +15,7 @@ const module = "github.com/gormtenancy/gormtenancy"
 // floors are the packages by height: imports go down only. A folder stands for
 // what is below it, too.
 var floors = map[string]int{
-	"tenant": 0, "internal/ring": 0, "internal/service": 0, "internal/sqltext": 0, "internal/pgcluster": 0, "internal/pgdsn": 0,
+	"tenant": 0, "internal/ring": 0, "internal/service": 0, "internal/sqltext": 0, "internal/pgcluster": 0, "internal/pgdsn": 0, "internal/pgtool": 0,
 	"migrations": 1, "internal/pgscope": 1, "internal/structure": 1,
 	"internal/pool": 2, "internal/portable": 2, "registry": 2, "middleware": 2,
 	"resolver": 3, "registry/rediscache": 3,
