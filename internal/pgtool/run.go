@@ -19,7 +19,7 @@ import (
 
 type fallback = pgconn.FallbackConfig
 
-// ErrMissing says that a program is not to be had, or is too old.
+// ErrMissing says that a program is not to be had, or too old.
 var ErrMissing = errors.New("PostgreSQL's client programs are missing or too old: install those of the server's version, or a newer one")
 
 const (
