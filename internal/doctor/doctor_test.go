@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/gormtenancy/gormtenancy/internal/pgtest"
+	"github.com/gormtenancy/gormtenancy/internal/structure"
 	"github.com/gormtenancy/gormtenancy/migrations"
 	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -230,4 +235,42 @@ func TestInterruptionLeavesNoScratch(t *testing.T) {
 	if err := slow.Sample(t.Context(), config, 9, nil, nil); !errors.Is(err, migrations.ErrVersion) {
 		t.Errorf("error %v", err)
 	}
+}
+
+func TestScriptAndFilesMakeTheSame(t *testing.T) {
+	t.Parallel()
+	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
+		t.Parallel()
+		set, dsn := load(t, one, two), s.Database(t)
+		script, ok := set.Script()
+		if !ok {
+			t.Fatal("no script")
+		}
+		execute(t, dsn, "CREATE SCHEMA by_script; SET search_path = by_script; "+script)
+		execute(t, dsn, "CREATE SCHEMA by_file")
+		db, err := sql.Open("pgx", dsn+"&search_path=by_file")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := set.Apply(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := pgx.Connect(t.Context(), dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		var sums [2]string
+		for i, schema := range []string{"by_script", "by_file"} {
+			r, err := structure.One(t.Context(), conn, schema)
+			if err != nil || r.Version != 2 || len(r.Structure.Objects()) < 5 {
+				t.Fatalf("%+v: %v", r, err)
+			}
+			sums[i] = r.Structure.Fingerprint()
+		}
+		if sums[0] != sums[1] {
+			t.Errorf("fingerprints %v", sums)
+		}
+	})
 }

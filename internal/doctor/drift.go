@@ -68,9 +68,14 @@ func (x *exam) reference(ctx context.Context, version int64, all []*patient, nam
 	return ref, nil
 }
 
-// sample plays the migrations up to a version, on the first shard that has a tenant of it.
+// sample plays the migrations up to a version, on the first shard that has a tenant of it
+// and answers.
 func (x *exam) sample(ctx context.Context, version int64, all []*patient) (s *structure.Structure, err error) {
-	w := x.wards[slices.MinFunc(all, func(a, b *patient) int { return cmp.Compare(a.Placement.Shard, b.Placement.Shard) }).Placement.Shard]
+	first := slices.MinFunc(all, func(a, b *patient) int {
+		w, v := x.wards[a.Placement.Shard], x.wards[b.Placement.Shard]
+		return cmp.Or(cmp.Compare(len(w.Error), len(v.Error)), cmp.Compare(w.Name, v.Name))
+	})
+	w := x.wards[first.Placement.Shard]
 	config, err := x.reg.ShardConfig(ctx, w.Name)
 	if err != nil {
 		return nil, err

@@ -72,7 +72,8 @@ func (x *exam) placeOne(p *patient, seen []sighting) {
 		x.find(p.about(MissingSchema, "its schema is on no shard that was examined"+x.unseen(),
 			"restore the schema from a backup, or delete the tenant: tenantctl tenant delete "+string(p.ID)))
 	case here != nil && p.State == tenant.StateArchived && (p.Mark == "" || here.mark == p.Mark):
-		x.find(p.about(ArchivedSchema, "it is archived, and its schema is still there", "delete it again to finish: tenantctl tenant delete "+string(p.ID)))
+		x.find(p.about(ArchivedSchema, "it is archived, and its schema is still there",
+			"finish what was begun: archive it again, or, if it was to be deleted, delete it again"))
 	case here != nil && here.mark != "" && p.Mark != "" && here.mark != p.Mark:
 		x.find(p.about(ForeignSchema, fmt.Sprintf("its schema says that it was made for another tenant or by another registry: %q", here.comment),
 			fmt.Sprintf("find out whose it is; if it is this tenant's: COMMENT ON SCHEMA %s IS NULL", tenant.QuoteIdent(p.Schema))))
