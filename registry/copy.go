@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 
 	"github.com/gormtenancy/gormtenancy/internal/pgtool"
 	"github.com/gormtenancy/gormtenancy/internal/structure"
@@ -111,6 +109,11 @@ type copying struct {
 
 // fillFrom copies a schema into an empty one.
 func (r *Registry) fillFrom(ctx context.Context, source tenant.Tenant, target *record) (err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil { // the server says it in its own words
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+	}()
 	c := &copying{source: source, target: target}
 	if c.from, c.config, err = r.connectTo(ctx, source.Placement.Shard); err != nil {
 		return err
@@ -136,16 +139,13 @@ func (r *Registry) fillFrom(ctx context.Context, source tenant.Tenant, target *r
 	return c.prove(ctx)
 }
 
-// connectTo opens a connection of its own to a shard's primary, whose statements the
-// server ends with their context.
+// connectTo opens a connection of its own to a shard's primary.
 func (r *Registry) connectTo(ctx context.Context, shard string) (*pgx.Conn, *pgx.ConnConfig, error) {
 	config, err := r.ShardConfig(ctx, shard)
 	if err != nil {
 		return nil, nil, err
 	}
-	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: farewell}
-	}
+	awaitAnswers(config)
 	conn, err := r.connect(ctx, config)
 	if err != nil {
 		return nil, nil, fmt.Errorf("shard %s: %w", shard, err)

@@ -285,6 +285,9 @@ func TestACancelledCopyLeavesNothing(t *testing.T) {
 			if err == nil {
 				break // it was faster this time
 			}
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("error %v", err)
+			}
 			l.nothing(t, "x")
 		}
 		if query[int](t, l.dsn[1], "SELECT count(*)::int FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'COPY%' AND datname = current_database()") != 0 {

@@ -38,6 +38,7 @@ const (
 	uniqueViolation     = "23505"
 	foreignKeyViolation = "23503"
 	duplicateSchema     = "42P06"
+	queryCanceled       = "57014"
 )
 
 func sqlState(err error) string {
