@@ -2,7 +2,6 @@ package migrations
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"strings"
 
@@ -54,12 +53,6 @@ func (l Lock) Blocks() string {
 	return "DDL"
 }
 
-// rehearsal is a schema of its own on a shard, at some version.
-type rehearsal struct {
-	conn   *pgx.Conn
-	schema string
-}
-
 // rehearse plays the migrations of a group's tenants.
 func (r *run) rehearse(ctx context.Context, g Group) (_ []Rehearsed, err error) {
 	if r.set.recorded != nil { // what it would do takes a tenant's own schema to know
@@ -69,15 +62,11 @@ func (r *run) rehearse(ctx context.Context, g Group) (_ []Rehearsed, err error) 
 	if err != nil {
 		return nil, err
 	}
-	h := &rehearsal{schema: "gormtenancy_plan_" + strings.ToLower(rand.Text())}
-	config.RuntimeParams["search_path"] = place{schema: h.schema, path: r.opts.SearchPath}.searchPath()
-	if h.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
+	h, err := openScratch(ctx, config, r.opts.SearchPath)
+	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.close(ctx)) }()
-	if err := h.exec(ctx, "CREATE SCHEMA "+tenant.QuoteIdent(h.schema)); err != nil {
-		return nil, err
-	}
 	steps, err := r.set.route(0, g.From)
 	if err != nil {
 		return nil, err
@@ -112,16 +101,11 @@ func partsOf(steps []*step) (all []part) {
 	return all
 }
 
-func (h *rehearsal) exec(ctx context.Context, text string) error {
-	_, err := h.conn.PgConn().Exec(ctx, text).ReadAll()
-	return err
-}
-
 // tablesSQL reads the tables in reach.
 const tablesSQL = `SELECT array_agg(oid), array_agg(relfilenode),
 	array_agg(CASE WHEN relnamespace = $1::regnamespace THEN relname ELSE relnamespace::regnamespace || '.' || relname END)
 FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p', 'm', 'f')
-	AND (relnamespace = $1::regnamespace OR relnamespace::regnamespace::text = ANY ($2::text[]))`
+	AND (relnamespace = $1::regnamespace OR relnamespace IN (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = ANY ($2::text[])))`
 
 // locksSQL reads the session's locks on them, and those whose file is another one now.
 const locksSQL = `SELECT w.name, coalesce(l.mode, ''), coalesce(c.relfilenode <> w.file, false)
@@ -130,7 +114,7 @@ LEFT JOIN pg_catalog.pg_locks l ON l.relation = w.oid AND l.pid = pg_backend_pid
 WHERE l.mode IS NOT NULL OR c.relfilenode <> w.file ORDER BY 1, 2`
 
 // try plays one statement. An error is one of the rehearsal itself.
-func (h *rehearsal) try(ctx context.Context, text string, tx bool) (s Statement, err error) {
+func (h *scratch) try(ctx context.Context, text string, tx bool) (s Statement, err error) {
 	s.Text = strings.TrimSpace(text)
 	if !tx {
 		if err := h.exec(ctx, text); err != nil {
@@ -140,7 +124,7 @@ func (h *rehearsal) try(ctx context.Context, text string, tx bool) (s Statement,
 	}
 	var oids, files []uint32
 	var names []string
-	if err := h.conn.QueryRow(ctx, tablesSQL, tenant.QuoteIdent(h.schema), h.visible()).Scan(&oids, &files, &names); err != nil {
+	if err := h.conn.QueryRow(ctx, tablesSQL, tenant.QuoteIdent(h.schema), h.path).Scan(&oids, &files, &names); err != nil {
 		return s, err
 	}
 	if err := h.exec(ctx, "BEGIN"); err != nil {
@@ -169,18 +153,4 @@ func (h *rehearsal) try(ctx context.Context, text string, tx bool) (s Statement,
 		return s, err
 	}
 	return s, h.exec(ctx, "COMMIT")
-}
-
-// visible are the schemas of the path behind the first.
-func (h *rehearsal) visible() []string {
-	names := strings.Split(h.conn.Config().RuntimeParams["search_path"], ", ")
-	return names[1:]
-}
-
-// close drops the schema.
-func (h *rehearsal) close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
-	defer cancel()
-	err := h.exec(ctx, "ROLLBACK; DROP SCHEMA IF EXISTS "+tenant.QuoteIdent(h.schema)+" CASCADE")
-	return errors.Join(err, h.conn.Close(ctx))
 }

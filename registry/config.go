@@ -67,8 +67,8 @@ type Config struct {
 	// deleted. Each is deleted by one process, however many look. Negative: this process
 	// deletes none. Default 1 min.
 	DeleteEvery time.Duration
-	// Programs is the directory of pg_dump and pg_restore, which Archive and Restore
-	// run. They must be as new as the servers at least. Default: they are found by PATH.
+	// Programs is the directory of pg_dump and pg_restore, which Archive, Restore and
+	// Copy run. They must be as new as the servers at least. Default: they are found by PATH.
 	Programs string
 	// MaxConns bounds the connections for questions, separately those for tenants
 	// being created or deleted, and those to each shard. One more listens.

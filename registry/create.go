@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
@@ -58,16 +59,19 @@ func (r *Registry) create(ctx context.Context, spec tenant.Spec) (tenant.Tenant,
 // perform makes the tenant, whose mark begins with prefix, and ends with the
 // statement that changes its state.
 func (r *Registry) perform(ctx context.Context, want *record, prefix, end string) (tenant.Tenant, error) {
-	l, err := r.lock(ctx, want.ID, false)
+	return (&creation{r: r, rec: want, prefix: prefix, end: end, version: r.recipe.Load().Version}).perform(ctx)
+}
+
+func (c *creation) perform(ctx context.Context) (_ tenant.Tenant, err error) {
+	c.lock, err = c.r.lock(ctx, c.rec.ID, false)
 	if err != nil {
 		return tenant.Tenant{}, err
 	}
-	if l == nil {
+	if c.lock == nil {
 		return tenant.Tenant{}, fmt.Errorf("another process works on it: %w", tenant.ErrExists)
 	}
-	c := &creation{r: r, lock: l, rec: want, prefix: prefix, end: end, version: r.recipe.Load().Version}
 	defer c.unlock(ctx)
-	defer r.forget(want.ID)
+	defer c.r.forget(c.rec.ID)
 	t, err := c.run(ctx)
 	if err != nil {
 		return c.undo(ctx, err)
@@ -117,6 +121,8 @@ type creation struct {
 	// the creation.
 	prefix, end string
 	version     int64 // of what the provisioner makes
+	// fill fills the schema instead of the script and the provisioner, if not nil.
+	fill func(ctx context.Context, rec *record) error
 	// begun is whether a row may exist, and made whether a schema may, that
 	// this creation answers for.
 	begun, made bool
@@ -128,7 +134,7 @@ func (c *creation) run(ctx context.Context) (tenant.Tenant, error) {
 	}
 	// The provisioner's statements look the tenant up.
 	c.r.forget(c.rec.ID)
-	made, filled, err := c.r.createSchema(ctx, c.rec)
+	made, filled, err := c.r.createSchema(ctx, c.rec, c.fill == nil)
 	c.made = c.made || made
 	if err != nil {
 		return tenant.Tenant{}, err
@@ -162,8 +168,31 @@ func (c *creation) claim(ctx context.Context) error {
 		return fmt.Errorf("its ID, or schema %s on shard %s: %w", tenant.QuoteIdent(t.Schema), t.Placement.Shard, tenant.ErrExists)
 	}
 	// Where the first attempt placed it there may be a schema already.
+	want := c.rec
 	c.rec, c.begun, c.made = rec, true, true
+	if c.fill != nil || strings.HasPrefix(rec.origin, copyOrigin) {
+		return c.restart(ctx, want)
+	}
 	return nil
+}
+
+// restart undoes what a crash left behind, and enters a row of its own. What was being
+// copied is another tenant's: no provisioner may go on with that, and no copy with what
+// a provisioner began.
+func (c *creation) restart(ctx context.Context, want *record) error {
+	if err := c.remove(ctx); err != nil {
+		return err
+	}
+	c.begun, c.made = true, false
+	rec, err := c.r.insert(ctx, c.lock, want)
+	c.rec = want
+	if err == nil && rec == nil {
+		c.begun, err = false, fmt.Errorf("schema %s on shard %s: %w", tenant.QuoteIdent(want.Schema), want.Placement.Shard, tenant.ErrExists)
+	}
+	if err == nil {
+		c.rec = rec
+	}
+	return err
 }
 
 // insert enters a row. It returns nil if the ID or the schema is taken.
@@ -180,6 +209,9 @@ func (r *Registry) insert(ctx context.Context, l *tenantLock, rec *record) (*rec
 }
 
 func (c *creation) provision(ctx context.Context) error {
+	if c.fill != nil {
+		return c.fill(ctx, c.rec)
+	}
 	fn := c.r.provision.Load()
 	if fn == nil {
 		return nil

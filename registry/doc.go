@@ -52,8 +52,11 @@
 // Every change is an event (Events) with its actor (WithActor), what was before and
 // what is after, in the change's own transaction, whoever makes it.
 //
-// Adopt enters a schema that exists already as active. Each of Create, Adopt, Archive,
-// Restore and Delete holds the tenant's advisory lock on the control database.
+// Copy is a Create that fills the new schema with what another tenant's has at one
+// moment, and proves that it did. Abandon undoes a creation that a crash left behind.
+//
+// Adopt enters a schema that exists already as active. Each of Create, Copy, Adopt,
+// Archive, Restore and Delete holds the tenant's advisory lock on the control database.
 //
 // It does not route statements, move tenants, or migrate their schemas, and it
 // does not know GORM: what fills a new schema is the provisioner's business.

@@ -37,6 +37,8 @@ var (
 	ErrEntangled = errors.New("schema cannot be archived by itself: drop what leads out of it, or into it, first")
 	// ErrChanged: the tenant's data is not what was exported.
 	ErrChanged = errors.New("tenant was changed meanwhile: say it again")
+	// ErrNotCopyable: something of the tenant cannot be copied; the error says what.
+	ErrNotCopyable = errors.New("the tenant cannot be copied")
 	// ErrPrograms: pg_dump or pg_restore is missing or older than the server; see
 	// Config.Programs.
 	ErrPrograms = pgtool.ErrMissing
@@ -51,6 +53,7 @@ const (
 	uniqueViolation     = "23505"
 	foreignKeyViolation = "23503"
 	duplicateSchema     = "42P06"
+	queryCanceled       = "57014"
 )
 
 func sqlState(err error) string {

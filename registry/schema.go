@@ -12,12 +12,12 @@ import (
 )
 
 // createSchema makes and marks the tenant's schema, and fills it if there is a
-// script. made is whether a schema with this mark may exist now. One that has the
+// script and it is to be played. made is whether a schema with this mark may exist now. One that has the
 // mark already is what an earlier attempt made; it is not filled then.
-func (r *Registry) createSchema(ctx context.Context, rec *record) (made, filled bool, err error) {
+func (r *Registry) createSchema(ctx context.Context, rec *record, play bool) (made, filled bool, err error) {
 	name, sql := tenant.QuoteIdent(rec.Schema), rec.makeSchema()
 	script, scripted := r.scriptFor(rec.Schema)
-	if scripted {
+	if scripted = scripted && play; scripted {
 		sql += ";\n" + script
 	}
 	err = r.onShard(ctx, rec.Placement.Shard, func(conn *pgx.Conn) error {

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -37,7 +39,10 @@ func (r *Registry) onShard(ctx context.Context, name string, fn func(*pgx.Conn) 
 		defer conn.Release()
 		return fn(conn.Conn())
 	}()
-	if err != nil {
+	switch {
+	case sqlState(err) == queryCanceled && ctx.Err() != nil:
+		return fmt.Errorf("shard %s: %w: %w", name, ctx.Err(), err)
+	case err != nil:
 		return fmt.Errorf("shard %s: %w", name, err)
 	}
 	return nil
@@ -58,6 +63,7 @@ func (r *Registry) shardPool(s tenant.Shard) (*pgxpool.Pool, error) {
 	if conn.ConnectTimeout == 0 || conn.ConnectTimeout > r.cfg.QueryTimeout {
 		conn.ConnectTimeout = r.cfg.QueryTimeout
 	}
+	awaitAnswers(conn)
 	pool, err := newPool(context.WithoutCancel(r.done), conn, r.cfg.MaxConns)
 	if err != nil {
 		return nil, err
@@ -67,6 +73,15 @@ func (r *Registry) shardPool(s tenant.Shard) (*pgxpool.Pool, error) {
 	}
 	c.pools[s.Primary] = pool
 	return pool, nil
+}
+
+// awaitAnswers makes the server end statements whose context ends, and awaits what it
+// says to that. Otherwise a schema may be made after it was looked for in vain, to be
+// dropped.
+func awaitAnswers(config *pgx.ConnConfig) {
+	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: farewell}
+	}
 }
 
 // forgetShards closes the connections to databases that are no shard's any more,

@@ -6,7 +6,8 @@ package structure
 //	namespace, kind, name, sub, definition, kind and name and sub of the parent, position
 //
 // where name and sub are the two parts of the object's name, or sub is a function's
-// arguments.
+// arguments. Conditions on pg_depend that must not make the planner go by its other index
+// are written so that no index serves them.
 
 // scoped begins a CASE whose value is worked out while the search path is the
 // namespace's: then PostgreSQL's texts qualify no name of it, and every other one but
@@ -25,7 +26,7 @@ const relationsSQL = `SELECT n.oid, c.oid, c.relname = $2, c.relname = $2 AND c.
 	WHERE a.attrelid = c.oid AND a.attname = 'version_id' AND a.atttypid = 'pg_catalog.int8'::regtype)
 FROM unnest($1::oid[]) AS n (oid)
 JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
-	AND d.classid = 'pg_class'::regclass
+	AND d.classid IS NOT DISTINCT FROM 'pg_class'::regclass
 JOIN pg_catalog.pg_class c ON c.oid = d.objid`
 
 // ofRelations is what the queries of relations begin with: $1 are namespaces, $2 the
@@ -71,8 +72,8 @@ const indexesSQL = `SELECT n.oid, 'index', x.relname, '', ` + scoped + `
 	END, CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'table' END, c.relname, '', 0` + ofRelations + `
 JOIN pg_catalog.pg_index i ON i.indrelid = c.oid
 JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid AND NOT x.relispartition
-WHERE c.relkind IN ('r', 'p', 'm') AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
-	WHERE k.conrelid = c.oid AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))`
+WHERE c.relkind IN ('r', 'p', 'm') AND (SELECT count(*) FROM pg_catalog.pg_constraint k
+	WHERE k.conrelid = c.oid AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')) = 0`
 
 // constraintsSQL leaves out NOT NULL, which is an object in PostgreSQL 18 only and stands
 // with its column, and what is inherited.
@@ -109,7 +110,7 @@ const sequencesSQL = `SELECT n.oid, 'sequence', c.relname, '', ` + scoped + `
 	END, coalesce('column' || left(a.attname, 0), ''), coalesce(o.relname, ''), coalesce(a.attname, ''), 0` + ofRelations + `
 JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid
 LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0
-	AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
+	AND d.refclassid IS NOT DISTINCT FROM 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
 LEFT JOIN pg_catalog.pg_class o ON o.oid = d.refobjid
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 WHERE c.relkind = 'S'`
@@ -133,7 +134,7 @@ const typesSQL = `SELECT n.oid, CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THE
 		FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)
 	WHEN 'r' THEN (SELECT format_type(r.rngsubtype, NULL) || CASE r.rngsubdiff WHEN 0 THEN '' ELSE ' SUBTYPE_DIFF ' || r.rngsubdiff::regproc END
 		FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid)
-	ELSE '' END END, '', '', '', 0` + ofNamespaces + `AND d.classid = 'pg_type'::regclass
+	ELSE '' END END, '', '', '', 0` + ofNamespaces + `AND d.classid IS NOT DISTINCT FROM 'pg_type'::regclass
 JOIN pg_catalog.pg_type t ON t.oid = d.objid AND t.typtype <> 'm'`
 
 // functionsSQL: of the body there is a checksum. What a function sets is the setting's
@@ -157,9 +158,9 @@ const functionsSQL = `SELECT n.oid, CASE f.prokind WHEN 'p' THEN 'procedure' WHE
 		|| ' FINALFUNC ' || g.aggfinalfn || coalesce(' INITCOND ' || quote_literal(g.agginitval), '')
 		FROM pg_catalog.pg_aggregate g WHERE g.aggfnoid = f.oid)
 	ELSE ' BODY sha256 ' || left(encode(sha256(convert_to(concat(f.probin, f.prosrc, pg_get_function_sqlbody(f.oid)), 'UTF8')), 'hex'), 16) END
-	END, '', '', '', 0` + ofNamespaces + `AND d.classid = 'pg_proc'::regclass
+	END, '', '', '', 0` + ofNamespaces + `AND d.classid IS NOT DISTINCT FROM 'pg_proc'::regclass
 JOIN pg_catalog.pg_proc f ON f.oid = d.objid JOIN pg_catalog.pg_language l ON l.oid = f.prolang
-WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend i WHERE i.classid = d.classid AND i.objid = f.oid AND i.deptype = 'i')`
+WHERE (SELECT count(*) FROM pg_catalog.pg_depend i WHERE i.classid = 'pg_proc'::regclass AND i.objid = f.oid AND i.deptype = 'i') = 0`
 
 // othersSQL lists what is rare, by name only; of statistics there is a definition.
 const othersSQL = `SELECT n.oid, o.type, coalesce(o.name, replace(o.identity, n.oid::regnamespace || '.', '')), '', ` + scoped + `
@@ -167,5 +168,5 @@ const othersSQL = `SELECT n.oid, o.type, coalesce(o.name, replace(o.identity, n.
 		(SELECT array_to_string(x.stxkind::text[], '') || ' ON ' || pg_get_statisticsobjdef_columns(x.oid) || ' FROM ' || x.stxrelid::regclass
 			FROM pg_catalog.pg_statistic_ext x WHERE x.oid = d.objid) ELSE '' END
 	END, '', '', '', 0` + ofNamespaces + `
-	AND d.classid = ANY ('{pg_operator,pg_opclass,pg_opfamily,pg_collation,pg_conversion,pg_ts_config,pg_ts_dict,pg_ts_parser,pg_ts_template,pg_statistic_ext,pg_extension}'::regclass[])
+	AND array_position('{pg_operator,pg_opclass,pg_opfamily,pg_collation,pg_conversion,pg_ts_config,pg_ts_dict,pg_ts_parser,pg_ts_template,pg_statistic_ext,pg_extension}'::regclass[], d.classid::regclass) > 0
 CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) o`

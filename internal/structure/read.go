@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/gormtenancy/gormtenancy/internal/sqltext"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -256,8 +257,43 @@ func (b *batch) results() []Read {
 		if f := b.found[s.OID]; f.name != "" {
 			all[i].Name, all[i].Version = f.name, f.version
 			rank(f.columns)
+			f.hide()
 			all[i].Structure = newStructure(append(f.objects, f.columns...), f.versioned)
 		}
 	}
 	return all
+}
+
+// hide takes the schema's name out of definitions where it stands all the same: in front
+// of names that pg_catalog has too, which is searched first.
+func (f *found) hide() {
+	qualifier := quoted(f.name) + "."
+	var known map[string]bool
+	for _, objects := range [][]Object{f.objects, f.columns} {
+		for i := range objects {
+			o := &objects[i]
+			if !strings.Contains(o.Definition, qualifier) && !strings.Contains(o.Name, qualifier) {
+				continue
+			}
+			if known == nil {
+				known = f.names()
+			}
+			if strings.Contains(o.Name, "(") { // a function's arguments
+				o.Name = Requalify(o.Name, f.name, "$schema", known)
+			}
+			o.Definition = Requalify(o.Definition, f.name, "$schema", known)
+		}
+	}
+}
+
+// names returns what is in the schema, without what is a part of something.
+func (f *found) names() map[string]bool {
+	known := map[string]bool{}
+	for _, o := range f.objects {
+		for t := range sqltext.Tokens(o.Name) {
+			known[t.Text] = true
+			break
+		}
+	}
+	return known
 }

@@ -183,6 +183,17 @@ func TestTheWayIsNoMatter(t *testing.T) {
 	}
 }
 
+// What pg_catalog has too is written with its schema.
+func TestNamesOfTheCatalog(t *testing.T) {
+	t.Parallel()
+	conn := connect(t, pgtest.Any(t).Database(t))
+	const sql = `CREATE TABLE path (id int); CREATE TABLE point (p path, tenant_x int); CREATE FUNCTION lower(p path) RETURNS int LANGUAGE sql AS 'SELECT 1';
+		CREATE VIEW pg_class AS SELECT 1 AS a; CREATE TABLE tenant_x (id int); CREATE VIEW v AS SELECT tenant_x.id, point.tenant_x FROM tenant_x, point;`
+	make1(t, conn, "tenant_x", strings.ReplaceAll(sql, "p path", "p tenant_x.path")+"ALTER FUNCTION lower(tenant_x.path) COST 7; CREATE INDEX i ON point (tenant_x.lower(p))")
+	make1(t, conn, "tenant_y", strings.ReplaceAll(sql, "p path", "p tenant_y.path")+"ALTER FUNCTION lower(tenant_y.path) COST 7; CREATE INDEX i ON point (tenant_y.lower(p))")
+	equal(t, read(t, conn, "tenant_x"), read(t, conn, "tenant_y"))
+}
+
 func TestMissingSchemas(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, pgtest.Any(t).Database(t))

@@ -19,7 +19,7 @@ var floors = map[string]int{
 	"internal/pgscope": 1, "internal/structure": 1,
 	"internal/pool": 2, "internal/portable": 2, "migrations": 2, "middleware": 2,
 	"resolver": 3, "registry": 3,
-	"plugin": 4, "registry/rediscache": 4,
+	"plugin": 4, "registry/rediscache": 4, "internal/doctor": 4,
 	"tenanttest": 5, "internal/pgtest": 5, "internal/ctl": 5,
 	"cmd": 6, "examples": 6, "tests": 6,
 }
@@ -32,7 +32,7 @@ var links = []struct {
 	{"gorm.io/", []string{"resolver", "plugin", "tenanttest", "tests", "examples"}},
 	{"github.com/labstack/", []string{"middleware", "tests", "examples"}},
 	{"github.com/prometheus/", []string{"tests", "examples"}},
-	{"github.com/pressly/goose", []string{"migrations", "registry", "registry/rediscache", "plugin", "internal/ctl", "cmd", "tenanttest", "tests", "examples"}},
+	{"github.com/pressly/goose", []string{"migrations", "registry", "registry/rediscache", "internal/doctor", "plugin", "internal/ctl", "cmd", "tenanttest", "tests", "examples"}},
 	{"github.com/spf13/", []string{"internal/ctl", "cmd"}},
 	{"github.com/redis/", []string{"registry/rediscache", "tests", "examples"}},
 	{"github.com/fergusstrange/embedded-postgres", []string{"internal/pgcluster", "internal/pgtest", "tenanttest", "tests", "examples"}},
