@@ -140,35 +140,35 @@ var escapes = map[string]string{
 	`SET NAMES 'utf-8'`:                                                                      "",
 	`SHOW search_path`:                                                                       "",
 	`SELECT current_setting('search_path')`:                                                  "",
-	`CREATE FUNCTION f() RETURNS int LANGUAGE sql SET search_path = x AS $$ select 1 $$`: "",
-	`ALTER FUNCTION f() SET search_path = x`:                                             "",
-	`ALTER ROLE r SET search_path = x`:                                                   "",
-	`ALTER DATABASE d SET search_path = x`:                                               "",
-	`SELECT 'SET search_path = x'`:                                                       "",
-	`SELECT 1 -- ; SET search_path = x`:                                                  "",
-	`SELECT 1 /* ; SET search_path = x */`:                                               "",
-	`SELECT $a$; SET search_path = x; $a$`:                                               "",
-	"SELECT E'x'\n'\\'; SET search_path = x; --'":                                        "",
-	`SELECT "; SET search_path = x; "`:                                                   "",
-	`UPDATE t SET search_path = 'x', role = 'y', schema = 'z'`:                           "",
-	`INSERT INTO t (search_path, role) VALUES ('search_path', 'role')`:                   "",
-	`SELECT search_path, role, schema FROM t`:                                            "",
-	`SET LOCAL work_mem = '1MB'`:                                                         "",
-	`SET TRANSACTION ISOLATION LEVEL SERIALIZABLE`:                                       "",
-	`SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY`:                               "",
-	`SET CONSTRAINTS ALL DEFERRED`:                                                       "",
-	`SET TIME ZONE 'UTC'`:                                                                "",
-	`RESET work_mem`:                                                                     "",
-	`DISCARD PLANS`:                                                                      "",
-	`DISCARD TEMP`:                                                                       "",
-	`DISCARD SEQUENCES`:                                                                  "",
-	`SELECT set_config('app.user', $1, true)`:                                            "",
-	`SELECT set_config('statement_timeout', '1s', true)`:                                 "",
-	`SELECT * FROM pg_settings`:                                                          "",
-	`CREATE SCHEMA x`:                                                                    "",
-	`CREATE ROLE r`:                                                                      "",
-	`UPDATE "users" SET "role" = $1 WHERE "id" = $2`:                                     "",
-	`SELECT U&'\0061', U&"plain" FROM t`:                                                 "",
+	`CREATE FUNCTION f() RETURNS int LANGUAGE sql SET search_path = x AS $$ select 1 $$`:     "",
+	`ALTER FUNCTION f() SET search_path = x`:                                                 "",
+	`ALTER ROLE r SET search_path = x`:                                                       "",
+	`ALTER DATABASE d SET search_path = x`:                                                   "",
+	`SELECT 'SET search_path = x'`:                                                           "",
+	`SELECT 1 -- ; SET search_path = x`:                                                      "",
+	`SELECT 1 /* ; SET search_path = x */`:                                                   "",
+	`SELECT $a$; SET search_path = x; $a$`:                                                   "",
+	"SELECT E'x'\n'\\'; SET search_path = x; --'":                                            "",
+	`SELECT "; SET search_path = x; "`:                                                       "",
+	`UPDATE t SET search_path = 'x', role = 'y', schema = 'z'`:                               "",
+	`INSERT INTO t (search_path, role) VALUES ('search_path', 'role')`:                       "",
+	`SELECT search_path, role, schema FROM t`:                                                "",
+	`SET LOCAL work_mem = '1MB'`:                                                             "",
+	`SET TRANSACTION ISOLATION LEVEL SERIALIZABLE`:                                           "",
+	`SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY`:                                   "",
+	`SET CONSTRAINTS ALL DEFERRED`:                                                           "",
+	`SET TIME ZONE 'UTC'`:                                                                    "",
+	`RESET work_mem`:                                                                         "",
+	`DISCARD PLANS`:                                                                          "",
+	`DISCARD TEMP`:                                                                           "",
+	`DISCARD SEQUENCES`:                                                                      "",
+	`SELECT set_config('app.user', $1, true)`:                                                "",
+	`SELECT set_config('statement_timeout', '1s', true)`:                                     "",
+	`SELECT * FROM pg_settings`:                                                              "",
+	`CREATE SCHEMA x`:                                                                        "",
+	`CREATE ROLE r`:                                                                          "",
+	`UPDATE "users" SET "role" = $1 WHERE "id" = $2`:                                         "",
+	`SELECT U&'\0061', U&"plain" FROM t`:                                                     "",
 }
 
 func TestEscape(t *testing.T) {
@@ -339,6 +339,40 @@ func TestCallsUnknown(t *testing.T) {
 	} {
 		if got := Classify(text).CallsUnknown(); got != want {
 			t.Errorf("%s: got %v", text, got)
+		}
+	}
+}
+
+func TestRunsText(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		`DO $$ BEGIN END $$`:                                               true,
+		`/* a */ do language plpgsql 'begin end'`:                          true,
+		`SELECT 1; DO 'begin end'`:                                         true,
+		`CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'select 1'`:       true,
+		`create or replace function pg_temp.f() returns int return 1`:      true,
+		`CREATE PROCEDURE p() LANGUAGE sql AS 'select 1'`:                  true,
+		`SELECT query_to_xml('select 1', true, true, '')`:                  true,
+		`SELECT pg_catalog . "query_to_xml" ('select 1', true, true, '')`:  true,
+		`SELECT QUERY_TO_XML_AND_XMLSCHEMA('select 1', true, true, '')`:    true,
+		`SELECT * FROM ts_stat('select v from t')`:                         true,
+		`SELECT ('select v from t'::text).ts_stat`:                         true,
+		`SELECT ts_rewrite(q, 'select a, b from t') FROM s`:                true,
+		`SELECT * FROM dblink('host=x', 'select 1') AS t (a int)`:          true,
+		`SELECT * FROM crosstab('select 1, 2, 3') AS t (a int)`:            true,
+		`INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING`:                  false,
+		`INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET b = 1`:     false,
+		`CREATE TRIGGER t BEFORE INSERT ON a EXECUTE FUNCTION f()`:         false,
+		`SELECT 'DO', 'ts_stat', "function" FROM t -- query_to_xml`:        false,
+		`SELECT ts_headline('a', q), to_tsvector(body), ts_status FROM t`:  false,
+		`CREATE TABLE procedure (function int)`:                            false,
+		`DROP FUNCTION f()`:                                                false,
+		`SELECT xmlelement(name a), table_name FROM information_schema.t`:  false,
+		`SELECT row_to_json(t), date_trunc('day', created_at) FROM t`:      false,
+		`SELECT * FROM t WHERE "Ts_Stat" = 1 AND cross_table = 'crosstab'`: false,
+	} {
+		if got := Classify(text).RunsText(); got != want {
+			t.Errorf("%s: %t", text, got)
 		}
 	}
 }

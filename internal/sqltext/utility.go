@@ -39,6 +39,8 @@ func (s *scanner) begin(w word) {
 	switch w {
 	case wRuns:
 		s.facts |= calls
+	case wDo:
+		s.facts |= calls | runs
 	case wVacuum:
 		s.facts |= alone
 	case wBegin, wStart:
@@ -57,7 +59,7 @@ func kindOf(w word) Kind {
 	switch w {
 	case wInspect:
 		return Read
-	case wInsert, wUpdate, wDelete, wMerge, wWrite, wRuns:
+	case wInsert, wUpdate, wDelete, wMerge, wWrite, wRuns, wDo:
 		return Write
 	case wDDL, wCreate, wAlter, wDrop, wReindex, wVacuum, wCluster:
 		return DDL
@@ -104,7 +106,10 @@ func (s *scanner) create(w word) {
 		w == wConcurrently && s.last.word == wIndex:
 		s.facts |= alone
 	case w == wFunction || w == wProcedure:
-		st.routine = st.routine || !st.named
+		if !st.named {
+			st.routine = true
+			s.facts |= runs
+		}
 	case w == wAtomic && s.last.word == wBegin && st.routine && s.depth == 0:
 		s.atomic = true
 	case w == wTemp && !st.named:

@@ -39,6 +39,7 @@ const (
 	wDelete
 	wDetach
 	wDiscard
+	wDo
 	wDrop
 	wEnd
 	wFilter
@@ -123,7 +124,7 @@ var spellings = []struct {
 }{
 	{wDDL, "analyse analyze comment grant import reassign refresh revoke security truncate"},
 	{wWrite, "copy notify"},
-	{wRuns, "call do execute"},
+	{wRuns, "call execute"},
 	{wControl, "checkpoint close lock move release savepoint unlisten"},
 	{wKeeps, "deallocate listen load"},
 	{wInspect, "explain fetch show"},
@@ -150,6 +151,7 @@ var spellings = []struct {
 	{wDelete, "delete"},
 	{wDetach, "detach"},
 	{wDiscard, "discard"},
+	{wDo, "do"},
 	{wDrop, "drop"},
 	{wEnd, "end"},
 	{wFilter, "filter"},
