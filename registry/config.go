@@ -63,6 +63,8 @@ type Config struct {
 	// has one at once. Processes with the same recipe share them; without a
 	// provisioner and a recipe there are none. Default none.
 	SpareTenants int
+	// Roles gives each new tenant a database role of its own; see SetRoles.
+	Roles bool
 	// MaxConns bounds the connections for questions, separately those for tenants
 	// being created or deleted, and those to each shard. One more listens.
 	// Default 4.

@@ -19,6 +19,9 @@ func (r *Registry) createSchema(ctx context.Context, rec *record) (made, filled 
 	// One message is one transaction. The mark holds no quote: it is an ID and
 	// letters and digits.
 	sql := fmt.Sprintf("CREATE SCHEMA %s; COMMENT ON SCHEMA %s IS '%s'", name, name, rec.mark())
+	if rec.Role != "" { // before the script, whose tables it is to have
+		sql += ";\n" + grantFresh(rec.Schema, rec.Role)
+	}
 	script, scripted := r.scriptFor(rec.Schema)
 	if scripted {
 		sql += ";\n" + script
@@ -27,6 +30,9 @@ func (r *Registry) createSchema(ctx context.Context, rec *record) (made, filled 
 		made = true
 		_, err := conn.PgConn().Exec(ctx, sql).ReadAll()
 		if state := sqlState(err); state != duplicateSchema && state != uniqueViolation {
+			if state == invalidText && strings.Contains(err.Error(), spoiledMark) {
+				return &roleless{shard: rec.Placement.Shard, spoiled: rec.Role}
+			}
 			filled = err == nil && scripted
 			return err
 		}
@@ -36,6 +42,8 @@ func (r *Registry) createSchema(ctx context.Context, rec *record) (made, filled 
 			return lookErr
 		case !exists: // it was the script's fault
 			return err
+		case rec.marked(comment) && rec.Role != "":
+			return grantRole(ctx, conn, rec.Schema, rec.Role)
 		case rec.marked(comment):
 			return nil
 		}

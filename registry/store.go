@@ -40,11 +40,14 @@ type queries struct {
 	events, trimEvents                                                  string
 	shards, upsertShard, removeShard, lockShards, addHome, countTenants string
 	lagging, census, setVersions                                        string
+	insertWithRole, giveRole, withoutRole, freeRoles, unmadeRoles       string
+	addRoles, madeRoles, releasedRoles, judgeRoles, spoilRole           string
+	openLogin, addLogin, password, taken                                string
 	fingerprint                                                         string
 }
 
 const columns = "id, schema_name, state, tier, shard, region, epoch, version, " +
-	"attributes::text, coalesce(delete_after, '-infinity'), origin, attempt, created_at, updated_at"
+	"attributes::text, coalesce(delete_after, '-infinity'), role, login, origin, attempt, created_at, updated_at"
 
 func newQueries(schema string) queries {
 	expand := strings.NewReplacer(
@@ -53,6 +56,8 @@ func newQueries(schema string) queries {
 		"{shards}", tenant.QuoteIdent(schema)+".shards",
 		"{names}", tenant.QuoteIdent(schema)+".names",
 		"{events}", tenant.QuoteIdent(schema)+".events",
+		"{roles}", tenant.QuoteIdent(schema)+".roles",
+		"{logins}", tenant.QuoteIdent(schema)+".logins",
 		"{columns}", columns,
 	).Replace
 	return queries{
@@ -63,6 +68,32 @@ func newQueries(schema string) queries {
 			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE NOT EXISTS (SELECT FROM {names}
 				WHERE kind = 'id' AND name = $1 OR kind = 'schema' AND name = $5 || '/' || $2)
 			ON CONFLICT DO NOTHING RETURNING {columns}`),
+		insertWithRole: expand(`INSERT INTO {tenants} (id, schema_name, state, tier, shard, region, origin, attributes, recipe, role, login)
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, r.name, r.login
+			FROM (SELECT name, login FROM {roles} WHERE shard = $5 AND state = 'free' LIMIT 1 FOR UPDATE SKIP LOCKED) r
+			WHERE NOT EXISTS (SELECT FROM {names} WHERE kind = 'id' AND name = $1 OR kind = 'schema' AND name = $5 || '/' || $2)
+			ON CONFLICT DO NOTHING RETURNING {columns}`),
+		taken: expand(`SELECT EXISTS (SELECT FROM {tenants} WHERE id = $1 OR shard = $3 AND schema_name = $2)
+			OR EXISTS (SELECT FROM {names} WHERE kind = 'id' AND name = $1 OR kind = 'schema' AND name = $3 || '/' || $2)`),
+		giveRole: expand(`UPDATE {tenants} SET role = r.given, login = r.taker, updated_at = now()
+			FROM (SELECT name, login FROM {roles} WHERE shard = (SELECT shard FROM {tenants} WHERE id = $1) AND state = 'free'
+				LIMIT 1 FOR UPDATE SKIP LOCKED) r (given, taker)
+			WHERE id = $1 AND role = '' RETURNING {columns}`),
+		withoutRole: expand("SELECT id FROM {tenants} WHERE role = '' AND state IN ('active', 'suspended') AND id > $1 ORDER BY id LIMIT $2"),
+		freeRoles:   expand("SELECT count(*) FROM {roles} WHERE shard = $1 AND state = 'free'"),
+		unmadeRoles: expand(`SELECT l.name, l.password, array_agg(r.name) FROM {roles} r JOIN {logins} l ON l.name = r.login
+			WHERE r.shard = $1 AND r.state = 'making' GROUP BY l.name LIMIT 1`),
+		addRoles:  expand("INSERT INTO {roles} (name, shard, login) SELECT n, $2, $3 FROM unnest($1::text[]) n"),
+		madeRoles: expand("UPDATE {roles} SET state = 'free' WHERE shard = $1 AND name = ANY ($2::text[]) AND state = 'making'"),
+		releasedRoles: expand(`SELECT name FROM {roles} WHERE shard = $1 AND state = 'released'
+			AND released_at < now() - make_interval(secs => $2::float8) ORDER BY released_at LIMIT $3`),
+		judgeRoles: expand(`UPDATE {roles} SET state = CASE WHEN name = ANY ($2::text[]) THEN 'free' ELSE 'spoiled' END
+			WHERE name = ANY ($1::text[]) AND state = 'released'`),
+		spoilRole: expand("UPDATE {roles} SET state = 'spoiled' WHERE name = $1 AND state IN ('free', 'released')"),
+		openLogin: expand(`SELECT l.name, l.password FROM (SELECT name, password FROM {logins} WHERE shard = $1 ORDER BY created_at DESC LIMIT 1) l
+			WHERE (SELECT count(*) FROM {roles} WHERE login = l.name) <= $2`),
+		addLogin: expand("INSERT INTO {logins} (name, shard, password) VALUES ($1, $2, $3)"),
+		password: expand("SELECT password FROM {logins} WHERE shard = $1 AND name = $2"),
 		takeOver: expand(`UPDATE {tenants} SET attempt = attempt + 1, updated_at = now()
 			WHERE id = $1 AND state = 'provisioning' AND origin <> ''
 			AND updated_at <= now() - make_interval(secs => $2::float8) RETURNING {columns}`),
@@ -135,7 +166,7 @@ func scan(row pgx.CollectableRow) (record, error) {
 	t := &rec.Tenant
 	var deleteAfter pgtype.Timestamptz
 	err := row.Scan(&t.ID, &t.Schema, &t.State, &t.Tier, &t.Placement.Shard, &t.Placement.Region,
-		&t.Placement.Epoch, &t.Version, &t.Attributes, &deleteAfter, &rec.origin, &rec.attempt, &t.CreatedAt, &t.UpdatedAt)
+		&t.Placement.Epoch, &t.Version, &t.Attributes, &deleteAfter, &t.Role, &t.Login, &rec.origin, &rec.attempt, &t.CreatedAt, &t.UpdatedAt)
 	if err != nil {
 		return record{}, err
 	}
@@ -155,7 +186,15 @@ func scan(row pgx.CollectableRow) (record, error) {
 // check refuses a tenant whose names may not be spliced into statements.
 func check(t *tenant.Tenant) error {
 	_, err := tenant.ParseSchema(t.Schema)
-	return err
+	if t.Role == "" && t.Login == "" || err != nil {
+		return err
+	}
+	for _, name := range []string{t.Role, t.Login} {
+		if _, err := tenant.ParseRole(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // one returns the only row of a query, nil if there is none.
