@@ -342,7 +342,15 @@ func TestStrictFenceMeetsRole(t *testing.T) {
 	onEach(t, func(t *testing.T, dsn string) {
 		b := newBucket(t, dsn, 2)
 		b.exec(`create function t0.keep(text) returns text language sql as $$ select set_config('role', $1, false) $$`)
-		db := b.open(1)
+		db := b.open(1, func(c *Config) {
+			c.Scope = func(ctx context.Context) (Scope, error) {
+				s, err := b.scope(ctx)
+				if s.Owner == "rest" {
+					s = Scope{Owner: "rest"}
+				}
+				return s, err
+			}
+		})
 		ctx := as(t, "t0")
 		if _, err := texts(db, ctx, "select keep('"+b.role("t0")+"')"); err != nil {
 			t.Fatal(err)
@@ -353,6 +361,55 @@ func TestStrictFenceMeetsRole(t *testing.T) {
 		if got, err := texts(db, as(t, "t1"), "select current_setting('role'), current_user, session_user"); err != nil ||
 			got[0] != b.role("t1") || got[1] != b.role("t1") || got[2] != b.prefix+"login" {
 			t.Errorf("%q, %v", got, err)
+		}
+		for range 2 { // the second comes without a fence
+			if got, err := texts(db, as(t, "rest"), "select current_setting('role'), current_user"); err != nil || got[0] != noRole || got[1] != b.prefix+"login" {
+				t.Errorf("at rest: %q, %v", got, err)
+			}
+		}
+	})
+}
+
+// Each form in which a transaction takes its role on: with its first statement, after
+// another tenant or not, before a snapshot, again after what may have taken it off.
+func TestStrictTransactions(t *testing.T) {
+	onEach(t, func(t *testing.T, dsn string) {
+		b := newBucket(t, dsn, 2)
+		b.exec(`create function t0.become(text) returns text language sql as $$ select set_config('role', $1, true) $$`)
+		db := b.open(1)
+		for name, steps := range map[string][]string{
+			"a read first":         {},
+			"a lock first":         {"lock table who in access share mode"},
+			"a setting first":      {"set transaction isolation level repeatable read"},
+			"a savepoint first":    {"savepoint s"},
+			"a savepoint undone":   {"savepoint s", "rollback to s"},
+			"set after savepoint":  {"savepoint s", "select become('none')", "select 1", "rollback to s"},
+			"a function takes off": {"select become('none')"},
+			"then something early": {"select become('none')", "savepoint s"},
+			"a SET":                {"select become('none')", "set local work_mem = '1MB'", "lock table who in access share mode"},
+		} {
+			for _, former := range []string{"t0", "t1"} {
+				if _, err := owner(as(t, former), db); err != nil {
+					t.Fatal(err)
+				}
+				tx, err := db.BeginTx(as(t, "t0"), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, text := range steps {
+					if _, err := tx.ExecContext(as(t, "t0"), text); err != nil {
+						t.Errorf("%s: %s: %v", name, text, err)
+					}
+				}
+				got, err := texts(tx, as(t, "t0"), "select current_user::text, owner from who where id = 1")
+				if err != nil || got[0] != b.role("t0") || got[1] != "t0" {
+					t.Errorf("%s, after %s: %q, %v", name, former, got, err)
+				}
+				if got, err := texts(tx, as(t, "t0"), "select owner from t1.who"); !denied(err) {
+					t.Errorf("%s, after %s: %q, %v", name, former, got, err)
+				}
+				tx.Rollback()
+			}
 		}
 	})
 }
