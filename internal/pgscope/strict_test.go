@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
@@ -65,11 +64,12 @@ func (b *bucket) open(n int, change ...func(*Config)) *sql.DB {
 	return open(b.T, b.dsn, n, append([]func(*Config){b.strict}, change...)...)
 }
 
+type querier interface {
+	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+}
+
 // texts reads all that a query answers.
-func texts(q interface {
-	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
-}, ctx context.Context, text string, args ...any,
-) (all []string, err error) {
+func texts(ctx context.Context, q querier, text string, args ...any) (all []string, err error) {
 	rows, err := q.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err
@@ -236,7 +236,7 @@ func attack(b *bucket, db *sql.DB, how, text string) ([]string, error) {
 		if _, err := tx.ExecContext(ctx, "rollback to s"); err != nil {
 			return nil, err
 		}
-		return texts(tx, ctx, text)
+		return texts(ctx, tx, text)
 	case "prepared":
 		st, err := db.PrepareContext(ctx, text)
 		if err != nil {
@@ -246,7 +246,7 @@ func attack(b *bucket, db *sql.DB, how, text string) ([]string, error) {
 		_, err = st.ExecContext(ctx)
 		return nil, err
 	}
-	return texts(db, ctx, text)
+	return texts(ctx, db, text)
 }
 
 // A cursor, a prepared statement, a temporary view and savepoints carry no rights of
@@ -273,7 +273,7 @@ func TestStrictHandles(t *testing.T) {
 			}
 			var got []string
 			for _, text := range steps {
-				if got, err = texts(tx, as(t, "t0"), text); err != nil {
+				if got, err = texts(as(t, "t0"), tx, text); err != nil {
 					break
 				}
 			}
@@ -312,7 +312,7 @@ func TestStrictRemains(t *testing.T) {
 			"what PUBLIC may, anybody may":   "select 't1' from pg_catalog.pg_class where relname = 'who' limit 1",
 			"notifications have no audience": "select 't1' from pg_notify('t1', 'hello')",
 		} {
-			got, err := texts(db, as(t, "t0"), strings.ReplaceAll(text, "NAME", b.role("t1")))
+			got, err := texts(as(t, "t0"), db, strings.ReplaceAll(text, "NAME", b.role("t1")))
 			if err != nil || !strings.Contains(fmt.Sprint(got), "t1") {
 				t.Errorf("%s works no more, so that doc.go says too much: %q, %v", name, got, err)
 			}
@@ -328,234 +328,11 @@ func TestStrictRemains(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer tx.Rollback()
-		if _, err := texts(tx, as(t, "t0"), "select become('"+b.role("t1")+"')"); err != nil {
+		if _, err := texts(as(t, "t0"), tx, "select become('"+b.role("t1")+"')"); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := texts(tx, as(t, "t0"), "select owner from t1.who"); !denied(err) {
+		if got, err := texts(as(t, "t0"), tx, "select owner from t1.who"); !denied(err) {
 			t.Errorf("the next statement of the transaction read %q, %v", got, err)
-		}
-	})
-}
-
-// A role that a function took on for the session ends with the tenant's turn.
-func TestStrictFenceMeetsRole(t *testing.T) {
-	onEach(t, func(t *testing.T, dsn string) {
-		b := newBucket(t, dsn, 2)
-		b.exec(`create function t0.keep(text) returns text language sql as $$ select set_config('role', $1, false) $$`)
-		db := b.open(1, func(c *Config) {
-			c.Scope = func(ctx context.Context) (Scope, error) {
-				s, err := b.scope(ctx)
-				if s.Owner == "rest" {
-					s = Scope{Owner: "rest"}
-				}
-				return s, err
-			}
-		})
-		ctx := as(t, "t0")
-		if _, err := texts(db, ctx, "select keep('"+b.role("t0")+"')"); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := owner(as(t, "t1"), db); got != "t1" || err != nil {
-			t.Errorf("t1 read %q, %v", got, err)
-		}
-		if got, err := texts(db, as(t, "t1"), "select current_setting('role'), current_user, session_user"); err != nil ||
-			got[0] != b.role("t1") || got[1] != b.role("t1") || got[2] != b.prefix+"login" {
-			t.Errorf("%q, %v", got, err)
-		}
-		for range 2 { // the second comes without a fence
-			if got, err := texts(db, as(t, "rest"), "select current_setting('role'), current_user"); err != nil || got[0] != noRole || got[1] != b.prefix+"login" {
-				t.Errorf("at rest: %q, %v", got, err)
-			}
-		}
-	})
-}
-
-// Each form in which a transaction takes its role on: with its first statement, after
-// another tenant or not, before a snapshot, again after what may have taken it off.
-func TestStrictTransactions(t *testing.T) {
-	onEach(t, func(t *testing.T, dsn string) {
-		b := newBucket(t, dsn, 2)
-		b.exec(`create function t0.become(text) returns text language sql as $$ select set_config('role', $1, true) $$`)
-		db := b.open(1)
-		for name, steps := range map[string][]string{
-			"a read first":         {},
-			"a lock first":         {"lock table who in access share mode"},
-			"a setting first":      {"set transaction isolation level repeatable read"},
-			"a savepoint first":    {"savepoint s"},
-			"a savepoint undone":   {"savepoint s", "rollback to s"},
-			"set after savepoint":  {"savepoint s", "select become('none')", "select 1", "rollback to s"},
-			"a function takes off": {"select become('none')"},
-			"then something early": {"select become('none')", "savepoint s"},
-			"a SET":                {"select become('none')", "set local work_mem = '1MB'", "lock table who in access share mode"},
-		} {
-			for _, former := range []string{"t0", "t1"} {
-				if _, err := owner(as(t, former), db); err != nil {
-					t.Fatal(err)
-				}
-				tx, err := db.BeginTx(as(t, "t0"), nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, text := range steps {
-					if _, err := tx.ExecContext(as(t, "t0"), text); err != nil {
-						t.Errorf("%s: %s: %v", name, text, err)
-					}
-				}
-				got, err := texts(tx, as(t, "t0"), "select current_user::text, owner from who where id = 1")
-				if err != nil || got[0] != b.role("t0") || got[1] != "t0" {
-					t.Errorf("%s, after %s: %q, %v", name, former, got, err)
-				}
-				if got, err := texts(tx, as(t, "t0"), "select owner from t1.who"); !denied(err) {
-					t.Errorf("%s, after %s: %q, %v", name, former, got, err)
-				}
-				tx.Rollback()
-			}
-		}
-	})
-}
-
-// A role that is not there, or not the login's, is tenant.ErrNoRole, and costs no
-// more than the statement.
-func TestStrictWithoutRole(t *testing.T) {
-	onEach(t, func(t *testing.T, dsn string) {
-		b := newBucket(t, dsn, 2)
-		b.exec("create schema gone; create schema stranger; create role " + b.role("stranger"))
-		t.Cleanup(func() { b.exec("drop role " + b.role("stranger")) })
-		none := func(ctx context.Context) (Scope, error) {
-			s, err := b.scope(ctx)
-			if s.Owner == "nobody" {
-				s.Role = ""
-			}
-			return s, err
-		}
-		db := b.open(1, func(c *Config) { c.Scope = none })
-		for _, id := range []string{"gone", "stranger", "nobody", "gone"} {
-			for range 2 {
-				if _, err := owner(as(t, id), db); !errors.Is(err, tenant.ErrNoRole) {
-					t.Errorf("%s: %v", id, err)
-				}
-				tx, err := db.BeginTx(as(t, id), nil)
-				if err == nil {
-					_, err = tx.ExecContext(as(t, id), "insert into who values (2)")
-					tx.Rollback()
-				}
-				if !errors.Is(err, tenant.ErrNoRole) {
-					t.Errorf("%s, in a transaction: %v", id, err)
-				}
-			}
-			if got, err := owner(as(t, "t1"), db); got != "t1" || err != nil {
-				t.Fatalf("then t1 read %q, %v", got, err)
-			}
-		}
-	})
-}
-
-// The form of an Exec without arguments changes nothing that its caller sees.
-func TestStrictExec(t *testing.T) {
-	onEach(t, func(t *testing.T, dsn string) {
-		b := newBucket(t, dsn, 2)
-		db := b.open(1)
-		ctx := as(t, "t0")
-		res, err := db.ExecContext(ctx, "insert into who select 10 + n, 't0' from generate_series(1, 3) n")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n, err := res.RowsAffected(); n != 3 || err != nil {
-			t.Errorf("%d rows, %v", n, err)
-		}
-		for _, text := range []string{"", " ", "-- nothing", "select owner from who", "create temp table x (a int)"} {
-			if _, err := db.ExecContext(ctx, text); err != nil {
-				t.Errorf("%q: %v", text, err)
-			}
-		}
-		_, err = db.ExecContext(ctx, "insert into who values (1)")
-		if pg, ok := err.(*pgconn.PgError); !ok || pg.Code != "23505" { //nolint:errorlint // GORM looks at it so
-			t.Errorf("%v", err)
-		}
-		if _, err := db.ExecContext(ctx, "nonsense"); err == nil || err.(*pgconn.PgError).Position != 1 { //nolint:errorlint // as above
-			t.Errorf("%v", err)
-		}
-		short, cancel := context.WithCancel(ctx)
-		cancel()
-		if _, err := db.ExecContext(short, "select pg_sleep(9)"); !errors.Is(err, context.Canceled) {
-			t.Errorf("%v", err)
-		}
-		if _, err := texts(db, ctx, "select owner from who where id = $1", pgx.QueryExecModeSimpleProtocol, 1); !errors.Is(err, tenant.ErrForbidden) {
-			t.Errorf("the simple protocol: %v", err)
-		}
-		if got, err := owner(as(t, "t1"), db); got != "t1" || err != nil {
-			t.Errorf("t1 read %q, %v", got, err)
-		}
-	})
-}
-
-// COPY, which pgx sends as a simple query, runs under the role too, first in its
-// connection, behind another tenant and in a transaction.
-func TestStrictCopy(t *testing.T) {
-	onEach(t, func(t *testing.T, dsn string) {
-		b := newBucket(t, dsn, 2)
-		db := b.open(1)
-		c, err := db.Conn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		load := func(id, schema string, n int) error {
-			return c.Raw(func(dc any) error {
-				table := pgx.Identifier{"who"}
-				if schema != "" {
-					table = pgx.Identifier{schema, "who"}
-				}
-				_, err := dc.(*Conn).Conn().CopyFrom(as(t, id), table, []string{"id", "owner"}, pgx.CopyFromRows([][]any{{n, id}}))
-				return err
-			})
-		}
-		for n, id := range []string{"t0", "t1", "t1", "t0"} {
-			if err := load(id, "", n+20); err != nil {
-				t.Errorf("%s: %v", id, err)
-			}
-		}
-		if err := load("t0", "t1", 30); !denied(err) {
-			t.Errorf("into another tenant's table: %v", err)
-		}
-		var foreign int
-		if err := b.admin.QueryRow("select (select count(*) from t0.who where owner <> 't0') + (select count(*) from t1.who where owner <> 't1')").Scan(&foreign); foreign != 0 || err != nil {
-			t.Errorf("%d foreign rows, %v", foreign, err)
-		}
-	})
-}
-
-func TestStrictConfig(t *testing.T) {
-	onEach(t, func(t *testing.T, dsn string) {
-		b := newBucket(t, dsn, 1)
-		conf, err := pgx.ParseConfig(dsn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conf.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
-		cfg := Config{Conn: conf}
-		b.strict(&cfg)
-		if _, err := NewConnector(cfg); err == nil {
-			t.Error("the simple protocol was taken")
-		}
-		owner := conf.User
-		super := b.open(1, func(c *Config) {
-			c.Login = func(context.Context) (Login, error) { return Login{owner, tenant.Secret(conf.Password)}, nil }
-		})
-		hooked := b.open(1, func(c *Config) {
-			c.Options = []stdlib.OptionOpenDB{stdlib.OptionBeforeConnect(func(_ context.Context, c *pgx.ConnConfig) error {
-				c.User, c.Password = owner, conf.Password
-				return nil
-			})}
-		})
-		for name, db := range map[string]*sql.DB{"a superuser": super, "a hook's user": hooked} {
-			if _, err := db.ExecContext(as(t, "t0"), "select 1"); err == nil {
-				t.Errorf("%s was taken for a login", name)
-			}
-		}
-		plain := open(t, dsn, 1, func(c *Config) { c.Scope = b.scope })
-		if _, err := plain.ExecContext(as(t, "t0"), "select 1"); !errors.Is(err, errRole) {
-			t.Errorf("a role on an ordinary connection: %v", err)
 		}
 	})
 }
