@@ -182,8 +182,11 @@ func (s *scanner) queryName(t token) {
 		return
 	}
 	var buf [maxWord]byte
-	if runsQuery(string(s.spelling(&buf, t))) {
+	switch name := string(s.spelling(&buf, t)); {
+	case runsQuery(name):
 		s.facts |= runs
+	case name == "set_config" && s.stmt.binds:
+		s.facts.escape(escapeUnreadableSetting)
 	}
 }
 

@@ -112,7 +112,8 @@ func (f Facts) BeforeSnapshot() bool { return f&early != 0 }
 func (f Facts) CallsUnknown() bool { return f&calls != 0 }
 
 // RunsText reports whether the text runs, or makes what runs, a text of its own,
-// which stands in a string: a DO block, CREATE FUNCTION and PROCEDURE, and the
+// which stands in a string: a DO block, CREATE FUNCTION and PROCEDURE, AGGREGATE and
+// OPERATOR, which give a function another name, and the
 // functions of PostgreSQL and its extensions that are given a query (query_to_xml,
 // ts_stat, dblink, crosstab). A name counts, called or not. What an application's
 // own functions run cannot be told.

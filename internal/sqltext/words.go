@@ -18,6 +18,7 @@ const (
 
 	// Words that steer the reading of a statement.
 	wAbort
+	wAggregate
 	wAlter
 	wAtomic
 	wAuthorization
@@ -55,6 +56,7 @@ const (
 	wMerge
 	wNames
 	wNo
+	wOperator
 	wOrdinality
 	wOver
 	wPartition
@@ -129,6 +131,7 @@ var spellings = []struct {
 	{wKeeps, "deallocate listen load"},
 	{wInspect, "explain fetch show"},
 	{wAbort, "abort"},
+	{wAggregate, "aggregate"},
 	{wAlter, "alter"},
 	{wAs, "as"},
 	{wAtomic, "atomic"},
@@ -167,6 +170,7 @@ var spellings = []struct {
 	{wMerge, "merge"},
 	{wNames, "names"},
 	{wNo, "no"},
+	{wOperator, "operator"},
 	{wOrdinality, "ordinality"},
 	{wOver, "over"},
 	{wPartition, "partition"},
