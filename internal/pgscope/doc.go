@@ -39,7 +39,8 @@
 // statement only of each text. Texts that set the role, or run a text of their own, are
 // refused (package sqltext). What remains: functions that exist already and set the
 // role, run text, or are SECURITY DEFINER; views of the schema's owner; extensions'
-// functions that run text and are not known here. The first two reach the tenants of
+// functions that run text and are not known here; what PUBLIC may (pg_catalog's names and
+// definitions, advisory locks, notifications). The first two reach the tenants of
 // the same login, for the statement. TestStrictRemains shows each.
 //
 // It does not pool, route or retry (but for what the server refused to begin: a
