@@ -28,6 +28,7 @@ type options struct {
 	observer     Observer
 	logger       *slog.Logger
 	pooler       bool
+	roles        bool
 	maxConns     int
 	maxAge       time.Duration
 	maxTenants   int
@@ -116,6 +117,13 @@ func WithTransactionPooler() Option {
 	return func(o *options) { o.pooler = true }
 }
 
+// WithRoles is strict mode: each tenant's statements run under a database role of its
+// own, which may use just its schema's tables and is taken on in the statement's own
+// packet. A tenant without one fails with tenant.ErrNoRole: see registry.EnsureRoles.
+// New tenants get theirs from Create (registry.SetRoles, which this switches on). See the
+// package documentation for what it stops and what not.
+func WithRoles() Option { return func(o *options) { o.roles = true } }
+
 // WithPoolLimits bounds each node's pool: open connections (default 50), age
 // (30 minutes), distinct tenants that a connection serves before it is
 // replaced (2,500). Zero keeps a default.
@@ -138,6 +146,11 @@ func (o *options) validate() error {
 	}
 	if o.directory != nil && o.region != "" {
 		return errors.New("tenantplugin: WithRegion places new tenants through a registry, which WithDirectory replaces")
+	}
+	if o.directory != nil && o.roles {
+		if _, ok := o.directory.(resolver.Logins); !ok {
+			return errors.New("tenantplugin: WithRoles needs a directory that knows the logins' passwords: let that of WithDirectory implement resolver.Logins")
+		}
 	}
 	if err := namesSchema("WithSharedSchema", o.sharedSchema); err != nil {
 		return err

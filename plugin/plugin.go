@@ -131,6 +131,11 @@ func (p *Plugin) second(db *gorm.DB) error {
 // install puts the layers in place. If it fails, what it opened is closed; GORM
 // cannot take callbacks back, so db is to be opened anew.
 func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
+	if p.opts.roles {
+		if err := base.strict(); err != nil {
+			return err
+		}
+	}
 	// There is no caller's context: gorm.Plugin has none.
 	ctx := context.Background()
 	dir, home, err := p.openDirectory(ctx, base)
@@ -151,6 +156,9 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 		MinVersion: p.opts.minVersion,
 		OnClose:    p.closeOwned,
 	}
+	if p.opts.roles {
+		cfg.ConnectAs = base.connectAs(p.opts.searchPath, p.opts.pooler)
+	}
 	if p.router, err = resolver.New(cfg); err != nil {
 		return err
 	}
@@ -163,6 +171,9 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 		return errors.Join(err, p.handle.Close())
 	}
 	p.db = db
+	if p.reg != nil && p.opts.roles {
+		p.reg.SetRoles(true)
+	}
 	if p.reg != nil {
 		p.unwatch = p.reg.OnSchemaChange(p.router.Wrote)
 	}

@@ -74,14 +74,36 @@ func (s *source) connect(visible []string, pooler bool) func(string, resolver.Sc
 		if s.config == nil {
 			return s.portable(dsn, scope, visible)
 		}
-		config, err := s.configFor(dsn)
-		if err != nil {
-			return nil, err
-		}
-		return pgscope.NewConnector(pgscope.Config{
-			Conn: config, Options: s.options, Scope: scope, Visible: visible, Pooler: pooler,
-		})
+		return s.connector(dsn, nil, scope, visible, pooler)
 	}
+}
+
+// connectAs is connect for strict mode.
+func (s *source) connectAs(visible []string, pooler bool) resolver.ConnectAs {
+	return func(dsn string, login resolver.LoginFunc, scope resolver.ScopeFunc) (driver.Connector, error) {
+		return s.connector(dsn, login, scope, visible, pooler)
+	}
+}
+
+func (s *source) connector(dsn string, login resolver.LoginFunc, scope resolver.ScopeFunc, visible []string, pooler bool) (driver.Connector, error) {
+	config, err := s.configFor(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return pgscope.NewConnector(pgscope.Config{
+		Conn: config, Options: s.options, Scope: scope, Login: login, Visible: visible, Pooler: pooler,
+	})
+}
+
+// strict reports why strict mode cannot work.
+func (s *source) strict() error {
+	switch {
+	case s.config == nil:
+		return errors.New("tenantplugin: WithRoles logs in by itself: open GORM with postgres.Open, not with a Conn or another driver")
+	case s.config.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol:
+		return errors.New("tenantplugin: WithRoles cannot use the simple protocol, in which a text may hold several statements: leave PreferSimpleProtocol out, and say default_query_exec_mode=exec where prepared statements do not work")
+	}
+	return nil
 }
 
 // configFor returns the connection settings of another database, with the

@@ -70,6 +70,8 @@ type Config struct {
 	// Programs is the directory of pg_dump and pg_restore, which Archive, Restore and
 	// Copy run. They must be as new as the servers at least. Default: they are found by PATH.
 	Programs string
+	// Roles gives each new tenant a database role of its own; see SetRoles.
+	Roles bool
 	// MaxConns bounds the connections for questions, separately those for tenants
 	// being created or deleted, and those to each shard. One more listens.
 	// Default 4.

@@ -72,7 +72,9 @@ func (r *Registry) copy(ctx context.Context, from tenant.ID, spec tenant.Spec) (
 		return tenant.Tenant{}, err
 	}
 	fill := func(ctx context.Context, rec *record) error { return r.fillFrom(ctx, source, rec) }
-	return (&creation{r: r, rec: want, prefix: copyOrigin, end: r.sql.activate, version: source.Version, fill: fill}).perform(ctx)
+	return r.withRoles(ctx, func() (tenant.Tenant, error) {
+		return (&creation{r: r, rec: want, prefix: copyOrigin, end: r.sql.activate, version: source.Version, fill: fill}).perform(ctx)
+	})
 }
 
 // hold takes a tenant's lock on a connection of its own: copies would wait for each

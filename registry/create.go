@@ -59,7 +59,9 @@ func (r *Registry) create(ctx context.Context, spec tenant.Spec) (tenant.Tenant,
 // perform makes the tenant, whose mark begins with prefix, and ends with the
 // statement that changes its state.
 func (r *Registry) perform(ctx context.Context, want *record, prefix, end string) (tenant.Tenant, error) {
-	return (&creation{r: r, rec: want, prefix: prefix, end: end, version: r.recipe.Load().Version}).perform(ctx)
+	return r.withRoles(ctx, func() (tenant.Tenant, error) {
+		return (&creation{r: r, rec: want, prefix: prefix, end: end, version: r.recipe.Load().Version}).perform(ctx)
+	})
 }
 
 func (c *creation) perform(ctx context.Context) (_ tenant.Tenant, err error) {
@@ -152,7 +154,7 @@ func (c *creation) claim(ctx context.Context) error {
 	t := &c.rec.Tenant
 	c.rec.State, c.rec.origin, c.rec.attempt = tenant.StateProvisioning, c.prefix+rand.Text(), 1
 	c.begun = true
-	rec, err := c.r.insert(ctx, c.lock, c.rec)
+	rec, err := c.r.insert(ctx, c.lock, c.rec, c.r.roles.Load())
 	if err != nil || rec != nil {
 		if rec != nil {
 			c.rec = rec
@@ -165,13 +167,16 @@ func (c *creation) claim(ctx context.Context) error {
 		return failed(ctx, "take over its row", err)
 	}
 	if rec == nil {
-		return fmt.Errorf("its ID, or schema %s on shard %s: %w", tenant.QuoteIdent(t.Schema), t.Placement.Shard, tenant.ErrExists)
+		return c.refused(ctx)
 	}
 	// Where the first attempt placed it there may be a schema already.
 	want := c.rec
 	c.rec, c.begun, c.made = rec, true, true
 	if c.fill != nil || strings.HasPrefix(rec.origin, copyOrigin) {
 		return c.restart(ctx, want)
+	}
+	if rec.Role == "" && c.r.roles.Load() {
+		return c.takeRole(ctx)
 	}
 	return nil
 }
@@ -184,10 +189,10 @@ func (c *creation) restart(ctx context.Context, want *record) error {
 		return err
 	}
 	c.begun, c.made = true, false
-	rec, err := c.r.insert(ctx, c.lock, want)
+	rec, err := c.r.insert(ctx, c.lock, want, c.r.roles.Load())
 	c.rec = want
 	if err == nil && rec == nil {
-		c.begun, err = false, fmt.Errorf("schema %s on shard %s: %w", tenant.QuoteIdent(want.Schema), want.Placement.Shard, tenant.ErrExists)
+		c.begun, err = false, c.refused(ctx)
 	}
 	if err == nil {
 		c.rec = rec
@@ -195,15 +200,52 @@ func (c *creation) restart(ctx context.Context, want *record) error {
 	return err
 }
 
-// insert enters a row. It returns nil if the ID or the schema is taken.
-func (r *Registry) insert(ctx context.Context, l *tenantLock, rec *record) (*record, error) {
-	got, err := alter(ctx, l, r.sql.insert, rec.ID, rec.Schema, rec.State, rec.Tier,
-		rec.Placement.Shard, rec.Placement.Region, rec.origin, rec.Attributes.String(), r.recipe.Load().Name)
+// refused returns why no row could be entered.
+func (c *creation) refused(ctx context.Context) error {
+	t := &c.rec.Tenant
+	if c.r.roles.Load() {
+		var taken bool
+		row := c.lock.QueryRow(ctx, c.r.sql.taken, t.ID, t.Schema, t.Placement.Shard)
+		if err := row.Scan(&taken); err != nil {
+			return failed(ctx, "look for its row", err)
+		}
+		if !taken {
+			return &roleless{shard: t.Placement.Shard}
+		}
+	}
+	return fmt.Errorf("its ID, or schema %s on shard %s: %w", tenant.QuoteIdent(t.Schema), t.Placement.Shard, tenant.ErrExists)
+}
+
+// takeRole gives a role to a tenant whose first attempt made it without.
+func (c *creation) takeRole(ctx context.Context) error {
+	rec, err := alter(ctx, c.lock, c.r.sql.giveRole, c.rec.ID)
+	switch {
+	case err != nil:
+		return failed(ctx, "give it a role", err)
+	case rec == nil:
+		return &roleless{shard: c.rec.Placement.Shard}
+	}
+	c.rec = rec
+	return nil
+}
+
+// insert enters a row. It returns nil if the ID or the schema is taken, or a role is
+// wanted and none is free.
+func (r *Registry) insert(ctx context.Context, l *tenantLock, rec *record, withRole bool) (*record, error) {
+	sql := r.sql.insert
+	if withRole {
+		sql = r.sql.insertWithRole
+	}
+	got, err := alter(ctx, l, sql, rec.ID, rec.Schema, rec.State, rec.Tier,
+		rec.Placement.Shard, rec.Placement.Region, rec.origin, rec.Attributes.String(), r.recipeName())
 	switch {
 	case sqlState(err) == foreignKeyViolation:
 		return nil, unknownShard(rec.Placement.Shard)
 	case err != nil:
 		return nil, failed(ctx, "enter its row", err)
+	}
+	if got != nil && withRole {
+		r.tookRole()
 	}
 	return got, nil
 }

@@ -58,6 +58,21 @@
 // Adopt enters a schema that exists already as active. Each of Create, Copy, Adopt,
 // Archive, Restore and Delete holds the tenant's advisory lock on the control database.
 //
+// With Config.Roles each tenant also gets a database role (Tenant.Role), which may use
+// its schema's tables and sequences and owns nothing, and which strict mode runs its
+// statements under. Roles are made ahead, 50 at a time, by the shard's user (CREATEROLE),
+// as members of a login (Tenant.Login) that has at most 1,000 of them; their names are
+// random, for a server may serve several control planes. What the shard's user makes in
+// the schema later is granted as it is made; for what another user made, or a restored
+// server that lacks roles, say EnsureRole. The login's password is in the control plane
+// beside the shards' DSNs, the shard gets its SCRAM verifier, and no error, log line or
+// event shows it. A role is used again an hour or more after its tenant was deleted, and
+// only if the server knows of nothing that it holds:
+//
+//	making ──> free ──> used ──> released ──> free, or spoiled
+//
+// RemoveShard forgets a shard's roles; they stay on the server until dropped by hand.
+//
 // It does not route statements, move tenants, or migrate their schemas, and it
 // does not know GORM: what fills a new schema is the provisioner's business.
 package registry

@@ -35,7 +35,8 @@ func newEndQueries(expand func(string) string) endQueries {
 			WHERE id = $1 AND state = 'archived' AND archive ->> 'run' = $2 AND archive ->> 'phase' <> 'deleting' RETURNING {columns}`),
 		// The schema that is made again has a mark of its own: who still means to drop the
 		// one before does not take it for that.
-		beginRestore: expand(`UPDATE {tenants} SET shard = $3, region = $4, origin = $5, epoch = epoch + 1, attempt = attempt + 1,
+		beginRestore: expand(`UPDATE {tenants} SET shard = $3, region = $4, origin = $5,
+				role = CASE shard WHEN $3 THEN role ELSE '' END, login = CASE shard WHEN $3 THEN login ELSE '' END, epoch = epoch + 1, attempt = attempt + 1,
 				updated_at = now(), archive = archive || jsonb_build_object('phase', 'restoring', 'run', $2::text)
 			WHERE id = $1 AND delete_after IS NULL AND {restorable} RETURNING {columns}`),
 		restored: expand(`UPDATE {tenants} SET state = {was}, archive = NULL, updated_at = now()

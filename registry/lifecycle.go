@@ -11,7 +11,7 @@ import (
 )
 
 // Adopt enters a schema that exists already as an active tenant. It runs no
-// DDL, and no provisioner. The shard is spec.Shard, or the only one, or
+// DDL but the grants of SetRoles, and no provisioner. The shard is spec.Shard, or the only one, or
 // Config.HomeShard. The error wraps tenant.ErrInvalidID,
 // tenant.ErrInvalidSchema, tenant.ErrExists, ErrNoSchema, ErrNoShard,
 // tenant.ErrUnknownShard or tenant.ErrUnavailable.
@@ -19,6 +19,11 @@ func (r *Registry) Adopt(ctx context.Context, spec tenant.Spec) (tenant.Tenant, 
 	t, err := r.adopt(ctx, spec)
 	if err != nil {
 		return tenant.Tenant{}, fmt.Errorf("adopt tenant %.64q: %w", spec.ID, err)
+	}
+	if r.roles.Load() {
+		if t, err = r.EnsureRole(ctx, t.ID); err != nil {
+			return tenant.Tenant{}, fmt.Errorf("adopt tenant %.64q: it is, but it has no role, say EnsureRole: %w", spec.ID, err)
+		}
 	}
 	return t, nil
 }
@@ -44,7 +49,7 @@ func (r *Registry) adopt(ctx context.Context, spec tenant.Spec) (tenant.Tenant, 
 		return tenant.Tenant{}, err
 	}
 	want.State = tenant.StateActive
-	rec, err := r.insert(ctx, l, want)
+	rec, err := r.insert(ctx, l, want, false)
 	if err != nil {
 		return tenant.Tenant{}, err
 	}

@@ -62,6 +62,7 @@ func (r *Registry) listenOnce(ctx context.Context, again bool) (heard bool, err 
 	}
 	r.cache.flush()
 	r.byName.flush()
+	r.logins.expire()
 	r.refreshShards(ctx)
 	for {
 		if err := r.hear(ctx, conn); err != nil {
@@ -103,7 +104,10 @@ func (r *Registry) changed(ctx context.Context, payload string) {
 		r.refreshShards(ctx)
 	case "n":
 		r.byName.flush()
+	case "l":
+		r.logins.expire()
 	default:
+		r.logins.expire()
 		r.shared.flush()
 		r.cache.flush()
 		r.byName.flush()

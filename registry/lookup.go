@@ -71,7 +71,7 @@ func (r *Registry) fly(ctx context.Context, id tenant.ID) (*tenant.Tenant, error
 func (r *Registry) fetch(ctx context.Context, id tenant.ID, gen uint64, lease string) (*tenant.Tenant, error) {
 	rec, err := one(r.questions.Query(ctx, r.sql.get, id))
 	switch {
-	case errors.Is(err, tenant.ErrInvalidSchema):
+	case errors.Is(err, tenant.ErrInvalidSchema), errors.Is(err, tenant.ErrNoRole):
 		return nil, err
 	case err != nil:
 		if t := r.cache.revive(id, gen); t != nil {

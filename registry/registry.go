@@ -57,6 +57,11 @@ type Registry struct {
 	writers    watchers
 	spareTaken chan struct{} // holds one at most
 
+	roles       atomic.Bool   // tenants have roles
+	rolesWanted chan struct{} // holds one at most
+	rolesTaken  atomic.Int64
+	logins      logins
+
 	cache     *cache
 	migrating *gocache.Cache // by ID, see hints.go
 	byName    *nameCache
@@ -106,10 +111,12 @@ func newRegistry(ctx context.Context, cfg Config) (*Registry, error) {
 	r := &Registry{
 		cfg: cfg, conn: conn, log: cfg.Logger, sql: newQueries(cfg.Schema),
 		cache: newCache(cfg), migrating: gocache.New(migratingFor, 0), byName: newNameCache(cfg), shards: newShardCache(), spareTaken: make(chan struct{}, 1),
+		rolesWanted: make(chan struct{}, 1),
 	}
 	r.SetProvisioner(cfg.Provision)
 	r.SetRegion(cfg.Region)
 	r.SetRecipe(cfg.Recipe)
+	r.SetRoles(cfg.Roles)
 	detached := context.WithoutCancel(ctx)
 	r.done, r.cancel = context.WithCancel(detached)
 	if r.questions, err = newPool(detached, conn, cfg.MaxConns); err != nil {
@@ -132,7 +139,7 @@ func (r *Registry) prepare(ctx context.Context) error {
 	if err := r.openShared(ctx); err != nil {
 		return err
 	}
-	return r.loops.Start(ctx, r.listen, r.sweep, r.keepSpares, r.deleteDue)
+	return r.loops.Start(ctx, r.listen, r.sweep, r.keepSpares, r.deleteDue, r.keepRoles)
 }
 
 // Close ends what runs in the background and closes the connections. It waits

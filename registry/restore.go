@@ -35,7 +35,7 @@ type RestoreOptions struct {
 // another shard), tenant.ErrUnknownShard, tenant.ErrUnavailable, or what the shard or
 // pg_restore said.
 func (r *Registry) Restore(ctx context.Context, id tenant.ID, file string, o RestoreOptions) (tenant.Tenant, error) {
-	t, err := r.restore(ctx, id, file, o)
+	t, err := r.withRoles(ctx, func() (tenant.Tenant, error) { return r.restore(ctx, id, file, o) })
 	if err != nil {
 		return tenant.Tenant{}, fmt.Errorf("restore tenant %.64q: %w", id, err)
 	}
@@ -67,7 +67,7 @@ func (r *Registry) restore(ctx context.Context, id tenant.ID, path string, o Res
 		return tenant.Tenant{}, err
 	}
 	defer file.Close()
-	s := &restoring{r: r, lock: l, rec: rec, old: n, run: rand.Text(), file: file}
+	s := &restoring{r: r, lock: l, rec: rec, old: n, run: rand.Text(), file: file, roled: rec.Role != "" || r.roles.Load()}
 	if err := s.prepare(ctx, o); err != nil {
 		return tenant.Tenant{}, err
 	}
@@ -97,6 +97,7 @@ type restoring struct {
 	run   string
 	file  io.Reader
 	moved bool // to another shard
+	roled bool // it is to have a database role
 	tool  pgtool.Tool
 }
 
@@ -159,6 +160,9 @@ func (s *restoring) leave(ctx context.Context, to tenant.Placement) error {
 // perform makes the schema and has the tenant serve, or undoes it.
 func (s *restoring) perform(ctx context.Context) (tenant.Tenant, error) {
 	err := s.refill(ctx)
+	if err == nil && s.roled {
+		err = s.r.giveRole(ctx, s.lock, s.rec)
+	}
 	if err == nil {
 		var rec *record
 		rec, err = alter(ctx, s.lock, s.r.sql.restored, s.rec.ID, s.run)
@@ -201,7 +205,7 @@ func (s *restoring) undo(ctx context.Context, cause error) (tenant.Tenant, error
 }
 
 // refill makes the tenant's schema out of the file. It is the one place where a schema
-// of ours is made again, and where what belongs to it besides is to be put back.
+// of ours is made again. Grants are not in the file: giveRole puts them back.
 func (s *restoring) refill(ctx context.Context) error {
 	r, schema := s.r, s.rec.Schema
 	config, err := r.ShardConfig(ctx, s.rec.Placement.Shard)

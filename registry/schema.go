@@ -16,6 +16,9 @@ import (
 // mark already is what an earlier attempt made; it is not filled then.
 func (r *Registry) createSchema(ctx context.Context, rec *record, play bool) (made, filled bool, err error) {
 	name, sql := tenant.QuoteIdent(rec.Schema), rec.makeSchema()
+	if rec.Role != "" { // before the script, whose tables it is to have
+		sql += ";\n" + grantFresh(rec.Schema, rec.Role)
+	}
 	script, scripted := r.scriptFor(rec.Schema)
 	if scripted = scripted && play; scripted {
 		sql += ";\n" + script
@@ -24,6 +27,9 @@ func (r *Registry) createSchema(ctx context.Context, rec *record, play bool) (ma
 		made = true
 		_, err := conn.PgConn().Exec(ctx, sql).ReadAll()
 		if state := sqlState(err); state != duplicateSchema && state != uniqueViolation {
+			if state == invalidText && strings.Contains(err.Error(), spoiledMark) {
+				return &roleless{shard: rec.Placement.Shard, spoiled: rec.Role}
+			}
 			filled = err == nil && scripted
 			return err
 		}
@@ -33,6 +39,8 @@ func (r *Registry) createSchema(ctx context.Context, rec *record, play bool) (ma
 			return lookErr
 		case !exists: // it was the script's fault
 			return err
+		case rec.marked(comment) && rec.Role != "":
+			return grantRole(ctx, conn, rec.Schema, rec.Role)
 		case rec.marked(comment):
 			return nil
 		}

@@ -17,7 +17,7 @@ import (
 
 // format is the number of the encoding of shared. It counts up with every
 // change of tenant.Tenant, because processes of both versions run for a while.
-const format = 1
+const format = 2
 
 const (
 	// tenantKey begins a tenant's key.

@@ -137,7 +137,10 @@ func TestUnbelievable(t *testing.T) {
 	}
 	bad := []string{
 		"", "{", "null", "[]", "\x00", good[:len(good)-1], good + good,
-		replace(`"Format":1`, `"Format":2`),
+		replace(`"Format":2`, `"Format":1`),
+		replace(`"Role":""`, `"Role":"none"`),
+		replace(`"Role":"","Login":""`, `"Role":"gt_a","Login":""`),
+		replace(`"Role":"","Login":""`, `"Role":"gt_a\"; DROP ROLE b","Login":"gt_b"`),
 		replace(`"Schema":"tenant_acme"`, `"Schema":"pg_catalog"`),
 		replace(`"Schema":"tenant_acme"`, `"Schema":"public"`),
 		replace(`"Schema":"tenant_acme"`, `"Schema":"a\"; DROP SCHEMA b"`),
@@ -164,7 +167,7 @@ func TestUnbelievable(t *testing.T) {
 // values without the new field.
 func TestFormat(t *testing.T) {
 	t.Parallel()
-	const shape = "1: {ID Schema State Tier {Shard Region Epoch} Version Migrating Attributes DeleteAfter CreatedAt UpdatedAt}"
+	const shape = "2: {ID Schema State Tier {Shard Region Epoch} Role Login Version Migrating Attributes DeleteAfter CreatedAt UpdatedAt}"
 	if got := fmt.Sprintf("%d: %s", format, shapeOf(reflect.TypeFor[tenant.Tenant]())); got != shape {
 		t.Errorf("the shape is\n%s, was\n%s", got, shape)
 	}

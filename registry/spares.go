@@ -35,7 +35,7 @@ func (r *Registry) spares() bool {
 // if there is none, or if the ID is taken.
 func (r *Registry) takeSpare(ctx context.Context, want *record) (*record, error) {
 	rec, err := alter(ctx, r.questions, r.sql.takeSpare, want.ID, want.Tier, want.Attributes.String(),
-		want.Placement.Shard, r.recipe.Load().Name)
+		want.Placement.Shard, r.recipeName())
 	switch {
 	case sqlState(err) == uniqueViolation:
 		return nil, nil // the ordinary way tells whose it is
@@ -99,7 +99,7 @@ func (r *Registry) fillShard(ctx context.Context, s tenant.Shard) error {
 	defer l.unlock(ctx)
 	for {
 		var n int
-		row := l.QueryRow(ctx, r.sql.countSpares, s.Name, r.recipe.Load().Name)
+		row := l.QueryRow(ctx, r.sql.countSpares, s.Name, r.recipeName())
 		if err := row.Scan(&n); err != nil {
 			return failed(ctx, "count the spares", err)
 		}
@@ -127,7 +127,7 @@ func (r *Registry) makeSpare(ctx context.Context, s tenant.Shard) error {
 // dropOldSpares drops what a crash left half made, and spares that nobody would
 // take any more.
 func (r *Registry) dropOldSpares(ctx context.Context) error {
-	rows, err := r.questions.Query(ctx, r.sql.oldSpares, r.recipe.Load().Name, spareLife.Seconds(), r.cfg.ProvisionTimeout.Seconds())
+	rows, err := r.questions.Query(ctx, r.sql.oldSpares, r.recipeName(), spareLife.Seconds(), r.cfg.ProvisionTimeout.Seconds())
 	if err != nil {
 		return failed(ctx, "list old spares", err)
 	}

@@ -43,10 +43,11 @@ type queries struct {
 	lagging, census, setVersions, recipeVersion                         string
 	fingerprint                                                         string
 	endQueries
+	roleQueries
 }
 
 const columns = "id, schema_name, state, tier, shard, region, epoch, version, " +
-	"attributes::text, coalesce(delete_after, '-infinity'), origin, attempt, created_at, updated_at"
+	"attributes::text, coalesce(delete_after, '-infinity'), role, login, origin, attempt, created_at, updated_at"
 
 func newQueries(schema string) queries {
 	expand := strings.NewReplacer(
@@ -56,13 +57,16 @@ func newQueries(schema string) queries {
 		"{names}", tenant.QuoteIdent(schema)+".names",
 		"{events}", tenant.QuoteIdent(schema)+".events",
 		"{recipes}", tenant.QuoteIdent(schema)+".recipes",
+		"{roles}", tenant.QuoteIdent(schema)+".roles",
+		"{logins}", tenant.QuoteIdent(schema)+".logins",
 		"{columns}", columns,
 		"{restorable}", restorable,
 		"{was}", "CASE WHEN delete_after IS NULL THEN archive ->> 'was' ELSE 'suspended' END",
 	).Replace
 	return queries{
-		get:  expand("SELECT {columns} FROM {tenants} WHERE id = $1"),
-		list: expand("SELECT {columns} FROM {tenants}"),
+		roleQueries: newRoleQueries(expand),
+		get:         expand("SELECT {columns} FROM {tenants} WHERE id = $1"),
+		list:        expand("SELECT {columns} FROM {tenants}"),
 		// A former ID or schema of another tenant is taken.
 		insert: expand(`INSERT INTO {tenants} (id, schema_name, state, tier, shard, region, origin, attributes, recipe)
 			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE NOT EXISTS (SELECT FROM {names}
@@ -150,7 +154,7 @@ func scan(row pgx.CollectableRow) (record, error) {
 	t := &rec.Tenant
 	var deleteAfter pgtype.Timestamptz
 	err := row.Scan(&t.ID, &t.Schema, &t.State, &t.Tier, &t.Placement.Shard, &t.Placement.Region,
-		&t.Placement.Epoch, &t.Version, &t.Attributes, &deleteAfter, &rec.origin, &rec.attempt, &t.CreatedAt, &t.UpdatedAt)
+		&t.Placement.Epoch, &t.Version, &t.Attributes, &deleteAfter, &t.Role, &t.Login, &rec.origin, &rec.attempt, &t.CreatedAt, &t.UpdatedAt)
 	if err != nil {
 		return record{}, err
 	}
@@ -170,7 +174,15 @@ func scan(row pgx.CollectableRow) (record, error) {
 // check refuses a tenant whose names may not be spliced into statements.
 func check(t *tenant.Tenant) error {
 	_, err := tenant.ParseSchema(t.Schema)
-	return err
+	if t.Role == "" && t.Login == "" || err != nil {
+		return err
+	}
+	for _, name := range []string{t.Role, t.Login} {
+		if _, err := tenant.ParseRole(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // one returns the only row of a query, nil if there is none.

@@ -77,7 +77,7 @@ func run[T any](ctx context.Context, c *conn, text string, do func(*pool.Conn) (
 		var none T
 		return none, err
 	}
-	res, err := place(ctx, c, &w, read, do)
+	res, err := perform(ctx, c, &w, read, do)
 	if !sqltext.Of(text).ReadOnly() && (c.held == nil || c.held.Pool() == w.shard.primary) {
 		c.r.wrote(w)
 		c.wrote = w
@@ -85,10 +85,10 @@ func run[T any](ctx context.Context, c *conn, text string, do func(*pool.Conn) (
 	return res, err
 }
 
-// place runs do on a connection of the shard: on a replica if it may, on the
+// perform runs do on a connection of the shard: on a replica if it may, on the
 // primary if the replica fails, and on the shard's new pools, which w is then,
 // if it was changed while the statement waited for a connection.
-func place[T any](ctx context.Context, c *conn, w *where, read bool, do func(*pool.Conn) (T, error)) (T, error) {
+func perform[T any](ctx context.Context, c *conn, w *where, read bool, do func(*pool.Conn) (T, error)) (T, error) {
 	written := false // by a text that looked as if it read
 	for tries := 1; ; tries++ {
 		var from *replica
@@ -107,6 +107,9 @@ func place[T any](ctx context.Context, c *conn, w *where, read bool, do func(*po
 				c.r.wrote(*w)
 			}
 			return res, nil
+		case from != nil && roleless(err):
+			read = false
+			c.release()
 		case from != nil && ctx.Err() == nil && replicaFault(err):
 			from.avoid()
 			read = false
@@ -202,7 +205,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 		return nil, err
 	}
 	read := opts.ReadOnly && call != nil && call.read
-	inner, err := place(ctx, c, &w, read, func(s *pool.Conn) (driver.Tx, error) {
+	inner, err := perform(ctx, c, &w, read, func(s *pool.Conn) (driver.Tx, error) {
 		return s.BeginTx(ctx, opts)
 	})
 	if err != nil {
@@ -246,7 +249,7 @@ func (c *conn) Ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = place(ctx, c, &w, false, func(s *pool.Conn) (struct{}, error) {
+	_, err = perform(ctx, c, &w, false, func(s *pool.Conn) (struct{}, error) {
 		return struct{}{}, s.Ping(ctx)
 	})
 	return err

@@ -21,6 +21,9 @@
 // reach no tenant's table); a statement runs on its tenant's shard or fails; a
 // replica that is down costs a retry on the primary, never an error.
 //
+// In strict mode (Config.ConnectAs) a tenant's statements run under a role of its own,
+// on pools of its login's; a tenant without a role fails. See login.go.
+//
 // It does not know where placements come from, and real connections are pooled
 // by internal/pool.
 package resolver

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,9 @@ type Config struct {
 	// Connect makes the connector of one node, given its DSN, whose
 	// connections scope by the given function and are pool.Sessions. Required.
 	Connect func(dsn string, scope ScopeFunc) (driver.Connector, error)
+	// ConnectAs, if not nil, is strict mode: tenants that do not run under a role of
+	// their own fail with tenant.ErrNoRole. The Directory must be a Logins.
+	ConnectAs ConnectAs
 	// SharedSchema is where tenant.Shared statements run. Default "public".
 	SharedSchema string
 	// Prepared is an argument that makes the driver prepare a statement, put
@@ -59,7 +63,7 @@ type Router struct {
 	// shards is replaced, never changed, under mu. Opening a shard opens no
 	// connection, so mu is never held for long.
 	mu     sync.Mutex
-	shards atomic.Pointer[map[string]*shard]
+	shards atomic.Pointer[map[place]*shard]
 	closed bool
 	// forgotten counts the times that a shard was forgotten, by name.
 	forgotten map[string]int
@@ -78,6 +82,9 @@ func New(cfg Config) (*Router, error) {
 	case cfg.Connect == nil:
 		return nil, errors.New("resolver: Config.Connect is required")
 	}
+	if _, ok := cfg.Directory.(Logins); cfg.ConnectAs != nil && !ok {
+		return nil, errors.New("resolver: Config.ConnectAs needs a Directory that knows the logins' passwords (resolver.Logins)")
+	}
 	if cfg.SharedSchema == "" {
 		cfg.SharedSchema = "public"
 	}
@@ -88,7 +95,7 @@ func New(cfg Config) (*Router, error) {
 		cfg.Logger = slog.Default()
 	}
 	r := &Router{cfg: cfg, cancel: func() {}, forgotten: map[string]int{}}
-	r.shards.Store(&map[string]*shard{})
+	r.shards.Store(&map[place]*shard{})
 	if w, ok := cfg.Directory.(ShardWatcher); ok {
 		r.cancel = w.OnShardChange(r.forget)
 	}
@@ -116,7 +123,7 @@ func (r *Router) Close() error {
 	r.cancel()
 	r.mu.Lock()
 	open := *r.shards.Load()
-	r.shards.Store(&map[string]*shard{})
+	r.shards.Store(&map[place]*shard{})
 	r.closed = true
 	r.mu.Unlock()
 	var wg sync.WaitGroup
@@ -138,11 +145,14 @@ type where struct {
 
 // locate finds the shard of ctx's statements.
 func (r *Router) locate(ctx context.Context) (where, error) {
-	name, owner := r.cfg.Home.Name, ""
+	name, login, owner := r.cfg.Home.Name, "", ""
 	switch id, err := tenant.FromContext(ctx); {
 	case err == nil:
 		t, err := r.cfg.Directory.Lookup(ctx, id)
 		if err != nil {
+			return where{}, err
+		}
+		if login, err = r.loginOf(&t); err != nil {
 			return where{}, err
 		}
 		name, owner = t.Placement.Shard, string(id)
@@ -151,7 +161,7 @@ func (r *Router) locate(ctx context.Context) (where, error) {
 	case err != tenant.ErrNone:
 		return where{}, err
 	}
-	s, err := r.shard(ctx, name)
+	s, err := r.under(ctx, name, login)
 	return where{s, owner}, err
 }
 
@@ -161,9 +171,9 @@ const sharedOwner = "shared"
 // systemOwner owns the Router's own statements. No tenant's ID has a colon.
 const systemOwner = ":system"
 
-// scope returns the ScopeFunc of one shard. It asks the Directory again: what
-// it says when the statement runs is what counts.
-func (r *Router) scope(shard string) ScopeFunc {
+// scope returns the ScopeFunc of one shard, on the connections of one login. It asks
+// the Directory again: what it says when the statement runs is what counts.
+func (r *Router) scope(shard, login string) ScopeFunc {
 	return func(ctx context.Context) (pgscope.Scope, error) {
 		if isSystem(ctx) {
 			return pgscope.Scope{Owner: systemOwner}, nil
@@ -171,10 +181,10 @@ func (r *Router) scope(shard string) ScopeFunc {
 		id, version, err := tenant.Demand(ctx, r.cfg.MinVersion)
 		switch {
 		case err == nil:
-			return r.tenantScope(ctx, id, version, shard)
+			return r.tenantScope(ctx, id, version, place{shard, login})
 		case err != tenant.ErrNone:
 			return pgscope.Scope{}, err
-		case shard != r.cfg.Home.Name:
+		case shard != r.cfg.Home.Name, login != "":
 			return pgscope.Scope{}, tenant.ErrNone
 		case tenant.IsShared(ctx):
 			return pgscope.Scope{Owner: sharedOwner, Schema: r.cfg.SharedSchema}, nil
@@ -183,13 +193,19 @@ func (r *Router) scope(shard string) ScopeFunc {
 	}
 }
 
-func (r *Router) tenantScope(ctx context.Context, id tenant.ID, version int64, shard string) (pgscope.Scope, error) {
+func (r *Router) tenantScope(ctx context.Context, id tenant.ID, version int64, at place) (pgscope.Scope, error) {
 	t, err := r.cfg.Directory.Lookup(ctx, id)
 	if err != nil {
 		return pgscope.Scope{}, err
 	}
-	if t.Placement.Shard != shard {
-		return pgscope.Scope{}, fmt.Errorf("tenant %s is not on shard %s: %w", id, shard, tenant.ErrMisplaced)
+	if t.Placement.Shard != at.shard {
+		return pgscope.Scope{}, fmt.Errorf("tenant %s is not on shard %s: %w", id, at.shard, tenant.ErrMisplaced)
+	}
+	switch login, err := r.loginOf(&t); {
+	case err != nil:
+		return pgscope.Scope{}, err
+	case login != at.login:
+		return pgscope.Scope{}, fmt.Errorf("tenant %s runs under another login than this connection's: %w", id, tenant.ErrMisplaced)
 	}
 	if err := usable(ctx, &t, version); err != nil {
 		return pgscope.Scope{}, err
@@ -197,7 +213,11 @@ func (r *Router) tenantScope(ctx context.Context, id tenant.ID, version int64, s
 	if len(t.Schema) > 63 { // the server would cut it off, and find another's
 		return pgscope.Scope{}, fmt.Errorf("tenant %s: %w: its name is longer than 63 bytes", id, tenant.ErrInvalidSchema)
 	}
-	return pgscope.Scope{Owner: string(id), Schema: t.Schema, Version: t.Version, Volatile: t.Migrating}, nil
+	s := pgscope.Scope{Owner: string(id), Schema: t.Schema, Version: t.Version, Volatile: t.Migrating}
+	if at.login != "" {
+		s.Role = t.Role
+	}
+	return s, nil
 }
 
 // usable returns an error if statements of t may not run in ctx. What ctx admits is
@@ -232,13 +252,16 @@ func (r *Router) Admit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := r.loginOf(&t); err != nil {
+		return err
+	}
 	return usable(ctx, &t, version)
 }
 
 // shard returns the pools of a shard, made when it is first asked for.
 func (r *Router) shard(ctx context.Context, name string) (*shard, error) {
 	for {
-		if s := (*r.shards.Load())[name]; s != nil {
+		if s := (*r.shards.Load())[place{shard: name}]; s != nil {
 			return s, nil
 		}
 		r.mu.Lock()
@@ -265,7 +288,8 @@ func (r *Router) add(def tenant.Shard, before int) (*shard, error) {
 	if r.closed {
 		return nil, pool.ErrClosed
 	}
-	if s := (*r.shards.Load())[def.Name]; s != nil {
+	at := place{shard: def.Name}
+	if s := (*r.shards.Load())[at]; s != nil {
 		return s, nil
 	}
 	if r.forgotten[def.Name] != before {
@@ -275,7 +299,7 @@ func (r *Router) add(def tenant.Shard, before int) (*shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.replace(def.Name, s)
+	r.replace(at, s)
 	return s, nil
 }
 
@@ -283,7 +307,7 @@ func (r *Router) add(def tenant.Shard, before int) (*shard, error) {
 // run if the shard was opened anew in the meantime.
 func (r *Router) wrote(w where) {
 	w.shard.wrote(w.owner)
-	if s := (*r.shards.Load())[w.shard.name]; s != nil && s != w.shard {
+	if s := (*r.shards.Load())[place{shard: w.shard.name}]; s != nil && s.fresh != w.shard.fresh {
 		s.wrote(w.owner)
 	}
 }
@@ -297,16 +321,10 @@ func (r *Router) Wrote(ctx context.Context, t tenant.Tenant) {
 	}
 }
 
-// replace stores a copy of the shards with name set to s, or without it if s
-// is nil. r.mu is held.
-func (r *Router) replace(name string, s *shard) {
-	next := map[string]*shard{}
-	for k, v := range *r.shards.Load() {
-		next[k] = v
-	}
-	if delete(next, name); s != nil {
-		next[name] = s
-	}
+// replace stores a copy of the shards with s at its place. r.mu is held.
+func (r *Router) replace(at place, s *shard) {
+	next := maps.Clone(*r.shards.Load())
+	next[at] = s
 	r.shards.Store(&next)
 }
 
@@ -315,14 +333,16 @@ func (r *Router) replace(name string, s *shard) {
 func (r *Router) forget(name string) {
 	r.mu.Lock()
 	r.forgotten[name]++
-	s := (*r.shards.Load())[name]
-	if s != nil {
-		r.replace(name, nil)
+	next := map[place]*shard{}
+	for at, s := range *r.shards.Load() {
+		if at.shard != name {
+			next[at] = s
+			continue
+		}
+		defer func() { go s.close() }()
 	}
+	r.shards.Store(&next)
 	r.mu.Unlock()
-	if s != nil {
-		go s.close()
-	}
 }
 
 // PoolStats is a snapshot of one node's connection pool.

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"database/sql/driver"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -15,15 +16,22 @@ const downFor = time.Second
 // shard holds the pools of one shard.
 type shard struct {
 	name     string
+	login    string // whose connections they are, empty for the shard's own user
+	def      tenant.Shard
 	primary  *pool.Pool
 	replicas []*replica
-	fresh    *freshness // nil without replicas
+	fresh    *freshness // nil without replicas, and the shard's where there is a login
 	turn     atomic.Uint32
 }
 
 // replica is a pool whose node may be down or behind.
 type replica struct {
 	*pool.Pool
+	*standing
+}
+
+// standing is what is known of a replica's node, whoever connects to it.
+type standing struct {
 	downUntil atomic.Int64 // nanoseconds of the monotonic clock, see now
 	watermark atomic.Int64 // everything committed before is readable here
 	asking    atomic.Bool  // its position was asked for, and is not known yet
@@ -37,32 +45,41 @@ var start = time.Now()
 func now() int64 { return int64(time.Since(start)) + 1 }
 
 func openShard(r *Router, def tenant.Shard) (*shard, error) {
-	node := func(name, dsn string) (*pool.Pool, error) {
-		connector, err := r.cfg.Connect(dsn, r.scope(def.Name))
-		if err != nil {
-			return nil, fmt.Errorf("shard %s, %s: %w", def.Name, name, err)
-		}
-		return pool.New(pool.Config{
-			Shard: def.Name, Node: name, Connector: connector,
-			MaxConns: r.cfg.MaxConns, MaxAge: r.cfg.MaxAge, MaxTenants: r.cfg.MaxTenants,
-		}), nil
-	}
-	s := &shard{name: def.Name}
-	var err error
-	if s.primary, err = node("primary", def.Primary); err != nil {
+	s := &shard{name: def.Name, def: def}
+	err := s.open(r, func(dsn string) (driver.Connector, error) { return r.cfg.Connect(dsn, r.scope(def.Name, "")) })
+	if err != nil {
 		return nil, err
-	}
-	for i, dsn := range def.Replicas {
-		p, err := node(fmt.Sprintf("replica-%d", i), dsn)
-		if err != nil {
-			return nil, err
-		}
-		s.replicas = append(s.replicas, &replica{Pool: p})
 	}
 	if len(s.replicas) > 0 {
 		s.fresh = watch(s, r.cfg.MaxLag, r.cfg.Logger)
 	}
 	return s, nil
+}
+
+// open makes a pool for each node.
+func (s *shard) open(r *Router, connect func(dsn string) (driver.Connector, error)) error {
+	node := func(name, dsn string) (*pool.Pool, error) {
+		connector, err := connect(dsn)
+		if err != nil {
+			return nil, fmt.Errorf("shard %s, %s: %w", s.name, name, err)
+		}
+		return pool.New(pool.Config{
+			Shard: s.name, Node: name, Login: s.login, Connector: connector,
+			MaxConns: r.cfg.MaxConns, MaxAge: r.cfg.MaxAge, MaxTenants: r.cfg.MaxTenants,
+		}), nil
+	}
+	var err error
+	if s.primary, err = node("primary", s.def.Primary); err != nil {
+		return err
+	}
+	for i, dsn := range s.def.Replicas {
+		p, err := node(fmt.Sprintf("replica-%d", i), dsn)
+		if err != nil {
+			return err
+		}
+		s.replicas = append(s.replicas, &replica{p, &standing{}})
+	}
+	return nil
 }
 
 func (s *shard) nodes() []*pool.Pool {
@@ -74,7 +91,7 @@ func (s *shard) nodes() []*pool.Pool {
 }
 
 func (s *shard) close() {
-	if s.fresh != nil {
+	if s.fresh != nil && s.login == "" {
 		s.fresh.stop()
 	}
 	for _, n := range s.nodes() {

@@ -27,6 +27,9 @@ var (
 	ErrMisplaced = errors.New("tenant lives on another shard: look its placement up again")
 	// ErrTxEnded: SQL text ended the transaction behind its owner's back.
 	ErrTxEnded = errors.New("transaction was ended by a raw COMMIT or ROLLBACK: use Commit and Rollback")
+	// ErrNoRole: in strict mode, the tenant has no database role to run under, or one
+	// that this server does not have.
+	ErrNoRole = errors.New("tenant has no database role: give it one with the registry's EnsureRole, or EnsureRoles for all")
 	// ErrForbidden: the statement would step out of the tenant's scope.
 	ErrForbidden = errors.New("statement is not allowed in a tenant's scope")
 	// ErrUnknownShard: no shard of this name is registered.

@@ -86,6 +86,19 @@ func ParseSchema(s string) (string, error) {
 	return s, nil
 }
 
+// ParseRole returns s if it may be a tenant's database role, or the login that takes
+// it on: the rules are ParseSchema's. The error wraps ErrNoRole.
+func ParseRole(s string) (string, error) {
+	reason := badSchema(s)
+	if s == "none" {
+		reason = "it means no role"
+	}
+	if reason != "" {
+		return "", fmt.Errorf("%w: role %s: %s", ErrNoRole, shown(s), reason)
+	}
+	return s, nil
+}
+
 func badSchema(s string) string {
 	switch {
 	case s == "":

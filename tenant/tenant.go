@@ -52,6 +52,9 @@ type Tenant struct {
 	State     State
 	Tier      Tier
 	Placement Placement
+	// Role is the database role under which its statements run in strict mode, and
+	// Login the one that logs in and takes it on; empty where it has none.
+	Role, Login string
 	// Version is the schema version that migrations have reached, 0 if none
 	// is tracked. Statements of tenants at different versions never share a
 	// prepared statement.

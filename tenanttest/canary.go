@@ -44,6 +44,50 @@ insert into tenanttest_canaries (owner) select '%[1]s' from generate_series(1, %
 insert into tenanttest_items (canary_id, owner) select id, owner from tenanttest_canaries, generate_series(1, 2);
 `
 
+// canaryTable and canaryItemTable are the layout as models.
+type canaryTable struct {
+	ID    int64
+	Owner string `gorm:"not null"`
+	N     int64  `gorm:"not null;default:0"`
+}
+
+func (canaryTable) TableName() string { return "tenanttest_canaries" }
+
+type canaryItemTable struct {
+	ID       int64
+	CanaryID int64  `gorm:"not null"`
+	Owner    string `gorm:"not null"`
+}
+
+func (canaryItemTable) TableName() string { return "tenanttest_items" }
+
+// Models returns the tables that Prove works on as models, for WithModels where
+// ProveConfig.Strict is set.
+func Models() []any { return []any{&canaryTable{}, &canaryItemTable{}} }
+
+// fill is mark for tables that are there.
+func fill(ctx context.Context, db *gorm.DB, ids []tenant.ID) error {
+	if err := empty(ctx, db, ids); err != nil {
+		return err
+	}
+	return each(ids, func(id tenant.ID) error {
+		return db.WithContext(tenant.NewContext(ctx, id)).Transaction(func(tx *gorm.DB) error {
+			return errors.Join(
+				tx.Exec("insert into tenanttest_canaries (id, owner) select n, ? from generate_series(1, ?) n", string(id), fixed).Error,
+				tx.Exec("insert into tenanttest_items (canary_id, owner) select id, owner from tenanttest_canaries, generate_series(1, 2)").Error,
+				tx.Exec("select setval('tenanttest_canaries_id_seq', ?)", fixed).Error,
+			)
+		})
+	})
+}
+
+// empty takes the canaries away, and leaves their tables.
+func empty(ctx context.Context, db *gorm.DB, ids []tenant.ID) error {
+	return each(ids, func(id tenant.ID) error {
+		return db.WithContext(tenant.NewContext(ctx, id)).Exec("truncate tenanttest_items, tenanttest_canaries").Error
+	})
+}
+
 // mark gives each tenant its canaries.
 func mark(ctx context.Context, db *gorm.DB, ids []tenant.ID) error {
 	return each(ids, func(id tenant.ID) error {

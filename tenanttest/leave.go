@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
 const leaves = "left behind"
@@ -32,6 +34,14 @@ func (o *op) leave() error {
 	const text = "commit; insert into tenanttest_canaries (owner) values ('%s')"
 	err := o.db.Exec(fmt.Sprintf(text, o.id)).Error
 	return errors.Join(unlessState(left, "42P07"), unlessState(err, "42P01"))
+}
+
+// byName reads another tenant's canaries, which the server must deny.
+func (o *op) byName() error {
+	var owners []string
+	err := o.db.Raw("select owner from " + tenant.QuoteIdent(tenant.SchemaFor(o.other())) + ".tenanttest_canaries").Scan(&owners).Error
+	o.saw(owners...)
+	return unlessState(err, "42501")
 }
 
 // unlessState returns err, nil if it has the SQLSTATE.

@@ -25,6 +25,12 @@ type op struct {
 // panics is the kind whose operations end in an error each.
 const panics = "panic"
 
+// several is the kind whose texts hold several statements.
+const several = "several statements"
+
+// names is the kind that names another tenant's schema.
+const names = "another's by name"
+
 // kinds are the operations, with how often each is drawn.
 var kinds = []struct {
 	name   string
@@ -41,7 +47,7 @@ var kinds = []struct {
 	{"update", 6, (*op).update},
 	{"delete", 3, (*op).remove},
 	{"batches", 2, (*op).batches},
-	{"several statements", 3, (*op).several},
+	{several, 3, (*op).several},
 	{"prepared session", 6, (*op).prepared},
 	{"transaction", 6, (*op).transaction},
 	{"savepoint", 5, (*op).savepoint},
@@ -55,6 +61,7 @@ var kinds = []struct {
 	{"other tenant in tx", 3, (*op).trespass},
 	{"no tenant", 2, (*op).noTenant},
 	{leaves, 3, (*op).leave},
+	{names, 3, (*op).byName},
 }
 
 var weights = func() (sum int) {

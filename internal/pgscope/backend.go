@@ -235,6 +235,10 @@ func (w *wire) failed(size int) int {
 // inserted were complete.
 func (w *wire) rejected(a *answer, code string) {
 	w.unfenced = w.unfenced || a.fenced
+	if w.strict && !a.fenced && noRoleToTake(code) || code == "42501" && w.strict {
+		w.refused = refusal{code: code, roleless: true}
+		return
+	}
 	switch code {
 	case fenceCode:
 		w.temps, w.prepFence = true, w.prepFence && w.temps // the other fence
@@ -253,7 +257,7 @@ func (w *wire) rejected(a *answer, code string) {
 	default:
 		return
 	}
-	w.refused = refusal{code, a.fenced}
+	w.refused = refusal{code: code, fenced: a.fenced}
 }
 
 // errorCode returns the SQLSTATE of an ErrorResponse.

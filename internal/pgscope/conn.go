@@ -51,6 +51,9 @@ func (c *Conn) enter(ctx context.Context) (Scope, error) {
 	}
 	s, err := c.cfg.Scope(ctx)
 	if err == nil {
+		err = c.wire.fits(s)
+	}
+	if err == nil {
 		err = c.wire.check(s.Owner)
 	}
 	if err != nil {
@@ -91,6 +94,9 @@ func (c *Conn) abandon(why error) {
 func (c *Conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
 	// Without arguments, pgx sends a simple query, which has no plan to keep.
 	return run(ctx, c, text, len(args) > 0, func(text string) (driver.Result, error) {
+		if c.wire.strict && noArguments(args) {
+			return c.execAlone(ctx, text)
+		}
 		return c.std.ExecContext(ctx, text, args)
 	})
 }
@@ -114,6 +120,9 @@ func run[T any](ctx context.Context, c *Conn, text string, planned bool, do func
 	facts, err := inspect(c.wire, text)
 	if err != nil {
 		return none, err
+	}
+	if facts.NeedsNoTransaction() && c.wire.strict {
+		return none, errOutside
 	}
 	if facts.NeedsNoTransaction() && !c.inTx {
 		return outside(ctx, c, s, text, do)

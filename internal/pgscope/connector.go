@@ -25,6 +25,11 @@ type Config struct {
 	Scope func(context.Context) (Scope, error)
 	// Visible are the schemas that follow each tenant's in its path.
 	Visible []string
+	// Login, if not nil, makes the connections strict: they log in as it says, asked for
+	// each, and every scope's Role is taken on with its path. The login must be a
+	// member of the roles, inherit nothing of them, and may do nothing itself. Conn must
+	// not use pgx's simple_protocol mode, whose texts may hold several statements.
+	Login func(context.Context) (Login, error)
 	// Pooler is for transaction poolers that know no prepared statements: the
 	// scope statement is parsed anew each time, and the connection's own path
 	// is left alone. Conn must use pgx's exec or simple_protocol mode.
@@ -33,8 +38,9 @@ type Config struct {
 
 // Connector opens scoped connections. It is a driver.Connector.
 type Connector struct {
-	cfg   Config
-	inner driver.Connector
+	cfg    Config
+	inner  driver.Connector
+	strict *pgx.ConnConfig // with Config.Login
 }
 
 // NewConnector returns a Connector, or an error that says what cfg lacks.
@@ -47,9 +53,15 @@ func NewConnector(cfg Config) (*Connector, error) {
 	case cfg.Pooler && cfg.Conn.DefaultQueryExecMode != pgx.QueryExecModeExec &&
 		cfg.Conn.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol:
 		return nil, errors.New("pgscope: behind a transaction pooler use default_query_exec_mode=exec or simple_protocol")
+	case cfg.Login != nil && cfg.Conn.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol:
+		return nil, errors.New("pgscope: strict connections cannot use pgx's simple protocol, whose texts may hold several statements: use default_query_exec_mode=exec, or leave it out")
 	}
 	c := &Connector{cfg: cfg}
-	c.inner = stdlib.GetConnector(*c.wired(cfg.Conn.Copy()), cfg.Options...)
+	wired := c.wired(cfg.Conn.Copy())
+	c.inner = stdlib.GetConnector(*wired, cfg.Options...)
+	if cfg.Login != nil {
+		c.strict = wired
+	}
 	return c, nil
 }
 
@@ -76,7 +88,7 @@ func (c *Connector) wired(conf *pgx.ConnConfig) *pgx.ConnConfig {
 				return nc, err
 			}
 		}
-		return newWire(nc, p, c.cfg.Pooler), nil
+		return newWire(nc, p, c.cfg.Pooler, c.cfg.Login != nil), nil
 	}
 	if conf.Tracer == nil {
 		conf.Tracer = tracer{&c.cfg}
@@ -88,7 +100,11 @@ func (c *Connector) wired(conf *pgx.ConnConfig) *pgx.ConnConfig {
 
 // Connect opens a connection. The result is a *Conn.
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
-	dc, err := c.inner.Connect(ctx)
+	connect := c.inner.Connect
+	if c.strict != nil {
+		connect = c.logIn
+	}
+	dc, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,22 @@
 // connection closed; a connection at rest has an empty search_path; a
 // connection that user SQL has changed in its text's own words is not valid for reuse.
 //
+// A connection with a login (Config.Login) is strict: the statement that sets the path
+// takes the tenant's role on too, for the transaction, and between transactions the
+// session is the login's, which may do nothing.
+//
+//	extended     Bind Execute(set_config path, set_config role) + client's messages + Sync
+//	transaction  BEGIN + SET LOCAL search_path + SET LOCAL ROLE + the statement
+//	simple       never, but for pgx's own COPY
+//
+// So the server denies what the role may not, whatever a text names, and takes one
+// statement only of each text. Texts that set the role, or run a text of their own, are
+// refused (package sqltext). What remains: functions that exist already and set the
+// role, run text, or are SECURITY DEFINER; views of the schema's owner; extensions'
+// functions that run text and are not known here; what PUBLIC may (pg_catalog's names and
+// definitions, advisory locks, notifications). The first two reach the tenants of
+// the same login, for the statement. TestStrictRemains shows each.
+//
 // It does not pool, route or retry (but for what the server refused to begin: a
 // stale plan, the fence), and it does not see through functions, DO blocks or PREPARE.
 package pgscope

@@ -127,12 +127,10 @@ func (w *wire) insert(msg []byte) error {
 		if w.needsFence() {
 			w.insertScope(a)
 		} else if w.scope.Schema != "" {
-			w.out = appendUtility(w.out, string(w.setLocal(nil)))
-			a.skip = "12C12C"
+			w.insertLocal(a)
 		}
 	case w.early && w.needsPath() && !w.needsFence():
-		w.out = appendUtility(w.out, string(w.setLocal(nil)))
-		a.skip = "12C"
+		w.insertLocal(a)
 	case w.needsPath(), w.needsFence():
 		w.insertScope(a)
 	}
@@ -140,26 +138,41 @@ func (w *wire) insert(msg []byte) error {
 	return nil
 }
 
+// insertLocal adds the scope in the form of utility commands.
+func (w *wire) insertLocal(a *answer) {
+	w.out = appendUtility(w.out, string(w.setLocal(nil)))
+	a.skip += "12C"
+	if w.strict {
+		w.out = appendUtility(w.out, string(w.setLocalRole(nil)))
+		a.skip += "12C"
+	}
+}
+
 // insertScope adds the prepared scope statement to an extended group, or the
 // fence.
 func (w *wire) insertScope(a *answer) {
-	name, sql, prepared := scopeStmt, scopeSQL, &w.prepared
+	st, prepared := w.inserts.scope, &w.prepared
 	if a.fenced = w.needsFence(); a.fenced {
-		name, sql, prepared = fenceStmt, fenceSQL, &w.prepFence
+		st, prepared = w.inserts.fence, &w.prepFence
 		if w.temps {
-			name, sql = tempsStmt, tempsSQL
+			st = w.inserts.temps
 		}
 	}
 	if w.unnamed {
-		name = ""
+		st.name = ""
 	}
 	if w.unnamed || !*prepared {
-		w.out = appendParse(w.out, name, sql)
+		w.out = appendParse(w.out, st.name, st.sql)
 		a.parses = prepared
 		a.skip += "1"
 	}
 	a.skip += "2DC"
-	w.out = appendBind(w.out, name, func(b []byte) []byte { return w.path.append(b, w.scope.Schema) })
+	path := func(b []byte) []byte { return w.path.append(b, w.scope.Schema) }
+	if w.strict {
+		w.out = appendBind(w.out, st.name, path, func(b []byte) []byte { return append(b, w.role()...) })
+	} else {
+		w.out = appendBind(w.out, st.name, path)
+	}
 	w.out = appendExecute(w.out)
 }
 
@@ -200,6 +213,8 @@ func (w *wire) simple(msg []byte) error {
 	case w.arm == armControl:
 		w.relay(msg)
 		return nil
+	case w.strict && w.arm != armCopy:
+		return errSimple
 	}
 	fenced := w.needsFence()
 	prefix, skip := w.prefix()
@@ -262,11 +277,19 @@ func (w *wire) prefix() (text []byte, skip string) {
 	case w.needsFence():
 		return append(w.appendFence(text), ';'), skip + "TDC"
 	case begun || w.early:
-		return append(w.setLocal(text), ';'), skip + "C"
+		text = append(w.setLocal(text), ';')
+		if w.strict {
+			return append(w.setLocalRole(text), ';'), skip + "CC"
+		}
+		return text, skip + "C"
 	}
 	text = append(text, "select pg_catalog.set_config('search_path', "...)
 	text = w.path.appendLiteral(text, w.scope.Schema)
-	return append(text, ", true);"...), "TDC"
+	text = append(text, ", true)"...)
+	if w.strict {
+		text = w.appendSetRole(text)
+	}
+	return append(text, ';'), "TDC"
 }
 
 // setLocal is a utility command: unlike a select it takes no snapshot, so that
@@ -277,7 +300,11 @@ func (w *wire) setLocal(b []byte) []byte {
 
 // appendFence adds the fence with its path as a literal.
 func (w *wire) appendFence(b []byte) []byte {
-	b = append(b, fenceBefore...)
+	if w.strict {
+		b = append(b, strictBefore...)
+	} else {
+		b = append(b, fenceBefore...)
+	}
 	if w.temps {
 		b = append(b, noTempObjects...)
 	} else {
@@ -285,5 +312,9 @@ func (w *wire) appendFence(b []byte) []byte {
 	}
 	b = append(b, fenceMiddle...)
 	b = w.path.appendLiteral(b, w.scope.Schema)
-	return append(b, fenceBehind...)
+	b = append(b, fenceBehind...)
+	if w.strict {
+		b = w.appendSetRole(b)
+	}
+	return b
 }

@@ -79,7 +79,7 @@ func (c *modelClient) extended() []byte {
 			m, at := begin(b, 'D')
 			b = end(append(append(m, 'S'), name+"\x00"...), at)
 		}
-		b = appendBind(b, name, nil)
+		b = appendBind(b, name)
 		b = appendExecute(b)
 	}
 	return append(b, 'S', 0, 0, 0, 4)
@@ -88,6 +88,9 @@ func (c *modelClient) extended() []byte {
 // step does one thing, and reports whether the connection is still usable.
 func (c *modelClient) step() bool {
 	s := []Scope{scopeA, scopeB, scopeRest}[c.dice.roll(3)]
+	if c.wire.strict && s.Schema != "" {
+		s.Role = "role of " + s.Owner
+	}
 	open := c.wire.open()
 	switch c.dice.roll(8) {
 	case 0:
@@ -103,11 +106,28 @@ func (c *modelClient) step() bool {
 			c.Fatalf("%d bytes out of nothing, %v", n, err)
 		}
 	case 4, 5:
-		return c.statement(s, appendQuery(nil, nil, []byte(c.text())))
+		return c.simple(s)
 	default:
 		return c.statement(s, c.extended())
 	}
 	return true
+}
+
+// simple writes a simple query. In strict mode only a COPY may be one.
+func (c *modelClient) simple(s Scope) bool {
+	msg := appendQuery(nil, nil, []byte(c.text()))
+	if !c.wire.strict {
+		return c.statement(s, msg)
+	}
+	if c.dice.roll(4) > 0 {
+		return c.statementAs(armCopy, s, msg)
+	}
+	before := len(c.server.ran)
+	c.wire.set(armScope, s)
+	if err := c.write(msg); err == nil || len(c.server.ran) != before {
+		c.Fatalf("a simple query was sent in strict mode: %v", err)
+	}
+	return false
 }
 
 // unarmed writes what no scope was told for.
@@ -157,10 +177,12 @@ func (c *modelClient) finish() {
 }
 
 // statement runs msg in the scope s: whatever of it ran, ran on the path of s.
-func (c *modelClient) statement(s Scope, msg []byte) bool {
+func (c *modelClient) statement(s Scope, msg []byte) bool { return c.statementAs(armScope, s, msg) }
+
+func (c *modelClient) statementAs(as arm, s Scope, msg []byte) bool {
 	foreign := c.wire.open() && c.owner != s.Owner
 	before, fences := len(c.server.ran), c.server.fences
-	c.wire.set(armScope, s)
+	c.wire.set(as, s)
 	err := c.write(msg)
 	c.wire.disarm()
 	if foreign {
@@ -175,6 +197,9 @@ func (c *modelClient) statement(s Scope, msg []byte) bool {
 	path := ""
 	if s.Schema != "" {
 		path = tenant.QuoteIdent(s.Schema)
+	}
+	if s.Role != "" {
+		path += tenant.QuoteIdent(s.Role)
 	}
 	switch {
 	case c.server.fences > fences:
@@ -201,23 +226,42 @@ func (c *modelClient) statement(s Scope, msg []byte) bool {
 // it would hear without the wire, and each statement run on its own path.
 func FuzzWire(f *testing.F) {
 	for i := range 64 {
-		seed := make([]byte, 400)
-		for j := range seed {
-			seed[j] = byte(j*j*(i+3) + j*i*7 + i)
-		}
-		f.Add(seed, i%2 == 0)
+		f.Add(seedOf(i), i%2 == 0)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, visible bool) {
-		d := &dice{data}
 		p := newPath(nil)
 		if visible {
 			p = newPath([]string{`a schema's "name"`})
 		}
-		c := &modelClient{T: t, dice: d, server: newModelServer(d)}
-		c.wire = newWire(c.server, p, false)
-		c.wire.status = txIdle
-		c.wire.settle()
-		for len(d.data) > 0 && c.step() {
-		}
+		talk(t, data, p, false)
 	})
+}
+
+// FuzzStrictWire is FuzzWire in strict mode: each statement also runs under its own
+// role, and no text but a COPY's goes as a simple query.
+func FuzzStrictWire(f *testing.F) {
+	for i := range 64 {
+		f.Add(seedOf(i))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { talk(t, data, newPath(nil), true) })
+}
+
+func seedOf(i int) []byte {
+	seed := make([]byte, 400)
+	for j := range seed {
+		seed[j] = byte(j*j*(i+3) + j*i*7 + i)
+	}
+	return seed
+}
+
+func talk(t *testing.T, data []byte, p path, strict bool) {
+	t.Helper()
+	d := &dice{data}
+	c := &modelClient{T: t, dice: d, server: newModelServer(d)}
+	c.server.strict = strict
+	c.wire = newWire(c.server, p, false, strict)
+	c.wire.status = txIdle
+	c.wire.settle()
+	for len(d.data) > 0 && c.step() {
+	}
 }

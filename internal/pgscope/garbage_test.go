@@ -32,7 +32,7 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // quiet returns a wire at rest over s.
 func quiet(s *stream) *wire {
-	w := newWire(s, newPath(nil), false)
+	w := newWire(s, newPath(nil), false, false)
 	w.status = txIdle
 	w.settle()
 	return w
@@ -58,7 +58,7 @@ func whole(b []byte) (types string, rest []byte, ok bool) {
 // messages. It must not panic, must send the same however they were cut, and
 // must refuse what it does not know, and statements without a scope.
 func FuzzFrontend(f *testing.F) {
-	group := append(appendExecute(appendBind(appendParse(nil, "s", "select 1"), "s", nil)), 'S', 0, 0, 0, 4)
+	group := append(appendExecute(appendBind(appendParse(nil, "s", "select 1"), "s")), 'S', 0, 0, 0, 4)
 	for _, seed := range [][]byte{
 		group, appendQuery(nil, nil, []byte("select 1")), appendQuery(group, nil, []byte("begin")),
 		{'Q', 0, 0, 0, 4},

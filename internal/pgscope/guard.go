@@ -16,6 +16,9 @@ func inspect(w *wire, text string) (sqltext.Facts, error) {
 	if why := facts.Escape(); why != "" {
 		return facts, fmt.Errorf("%w: %s", tenant.ErrForbidden, why)
 	}
+	if w.strict && facts.RunsText() {
+		return facts, errRunsText
+	}
 	if facts.SessionState() {
 		w.taint()
 	}
@@ -98,7 +101,11 @@ func (w *wire) tookRefused() refusal {
 // next statement needs no fence.
 func (c *Conn) tidy(ctx context.Context, owner string) error {
 	defer c.control()()
-	if _, err := c.std.ExecContext(ctx, tidySQL, nil); err != nil {
+	text := tidySQL
+	if c.wire.strict {
+		text = tidyRoleSQL
+	}
+	if _, err := c.std.ExecContext(ctx, text, nil); err != nil {
 		return fmt.Errorf("pgscope: clean the session after another tenant: %w", err)
 	}
 	c.wire.cleared(owner)
@@ -110,6 +117,8 @@ func (c *Conn) tidy(ctx context.Context, owner string) error {
 func (c *Conn) mend(ctx context.Context, s Scope, err error) error {
 	r := c.wire.tookRefused()
 	switch {
+	case r.roleless:
+		return fmt.Errorf("%w: %w", tenant.ErrNoRole, err)
 	case c.wire.open():
 		if !r.fenced {
 			return err

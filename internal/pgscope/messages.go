@@ -79,17 +79,16 @@ func appendParse(b []byte, name, sql string) []byte {
 	return end(b, at)
 }
 
-// appendBind binds statement name to the unnamed portal, with at most one
-// text parameter, which param appends.
-func appendBind(b []byte, name string, param func([]byte) []byte) []byte {
+// appendBind binds statement name to the unnamed portal, with text parameters, which
+// params append.
+func appendBind(b []byte, name string, params ...func([]byte) []byte) []byte {
 	b, at := begin(b, 'B')
 	b = append(b, 0) // unnamed portal
 	b = appendCString(b, name)
 	b = append(b, 0, 0) // parameter formats: all text
-	if param == nil {
-		b = append(b, 0, 0)
-	} else {
-		b = append(b, 0, 1, 0, 0, 0, 0)
+	b = append(b, 0, byte(len(params)))
+	for _, param := range params {
+		b = append(b, 0, 0, 0, 0)
 		size := len(b) - 4
 		b = param(b)
 		binary.BigEndian.PutUint32(b[size:], uint32(len(b)-size-4))
@@ -108,7 +107,7 @@ func appendExecute(b []byte) []byte {
 // answers are "12C".
 func appendUtility(b []byte, sql string) []byte {
 	b = appendParse(b, "", sql)
-	b = appendBind(b, "", nil)
+	b = appendBind(b, "")
 	return appendExecute(b)
 }
 

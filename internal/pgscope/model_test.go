@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"strings"
+
+	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
 // mark is in every text of the model's client, and in nothing that the wire
@@ -39,8 +41,10 @@ type modelServer struct {
 	texts    map[string]string // prepared statements by name
 	bound    string            // the unnamed portal's text
 	path     string            // "" at rest
-	ran      []string          // path and text of each client statement that ran
-	fences   int               // that were passed
+	role     string            // "" at rest
+	strict   bool
+	ran      []string // path and text of each client statement that ran
+	fences   int      // that were passed
 	wrong    error
 }
 
@@ -103,10 +107,10 @@ func (s *modelServer) extended(t byte, fields []string) {
 		}
 		s.bound = text
 		switch text {
-		case scopeSQL:
-			s.bound += bindParameter(fields)
-		case fenceSQL:
-			s.bound = fenceBefore + bindParameter(fields) + fenceBehind
+		case scopeSQL, scopeRoleSQL:
+			s.bound += bindParameters(fields)
+		case fenceSQL, fenceRoleSQL:
+			s.bound = fenceBefore + bindParameters(fields) + fenceBehind
 		}
 		s.answer('2', mine(text), "")
 	case 'D':
@@ -118,11 +122,24 @@ func (s *modelServer) extended(t byte, fields []string) {
 	}
 }
 
-// bindParameter returns the text of a Bind's only parameter, behind both names,
-// the formats, the count and the length.
-func bindParameter(fields []string) string {
+// bindParameters returns the texts of a Bind's parameters, which stand behind both
+// names, the formats and the count: the path, and of a strict one the role as setRole
+// writes it.
+func bindParameters(fields []string) string {
 	body := strings.Join(fields, "\x00")
-	return body[len(fields[0])+len(fields[1])+2+8:]
+	body = body[len(fields[0])+len(fields[1])+2+2:]
+	n := binary.BigEndian.Uint16([]byte(body))
+	body = body[2:]
+	all := ""
+	for i := range n {
+		size := binary.BigEndian.Uint32([]byte(body))
+		value := body[4 : 4+size]
+		if i > 0 {
+			value = setRole + "'" + value + "', true)"
+		}
+		all, body = all+value, body[4+size:]
+	}
+	return all
 }
 
 // mine reports whether a text is the client's own.
@@ -153,8 +170,20 @@ func (s *modelServer) execute(text string, client bool, at, shift int) bool {
 	case word == "begin":
 		s.status = txOpen
 	case ends:
-		s.status, s.path = txIdle, ""
+		s.status, s.path, s.role = txIdle, "", ""
+	case strings.HasPrefix(text, "set local role "):
+		s.role = text[len("set local role "):]
 	case !client:
+		text := text
+		if at := strings.LastIndex(text, setRole); at >= 0 {
+			role, _, _ := strings.Cut(text[at+len(setRole)+1:], "'")
+			s.role, text = "", text[:at]
+			if role != noRole {
+				s.role = tenant.QuoteIdent(role)
+			}
+		} else if s.strict && strings.HasPrefix(text, "select") {
+			s.wrong = fmt.Errorf("a scope without a role: %q", text)
+		}
 		path, fence := strings.CutPrefix(text, fenceBefore)
 		if fence {
 			s.fences++
@@ -165,7 +194,7 @@ func (s *modelServer) execute(text string, client bool, at, shift int) bool {
 			s.path = s.path[:strings.IndexByte(s.path[1:], '"')+2]
 		}
 	default:
-		s.ran = append(s.ran, s.path+text)
+		s.ran = append(s.ran, s.path+s.role+text)
 	}
 	s.asides()
 	if strings.HasPrefix(text, "select") {
@@ -224,7 +253,7 @@ func (s *modelServer) asides() {
 
 func (s *modelServer) ready() {
 	if s.status == txIdle {
-		s.path = ""
+		s.path, s.role = "", ""
 	}
 	s.asides()
 	b := appendComplete(nil, "", s.status)

@@ -16,7 +16,7 @@ func TestBeginWhileTheReaderWaits(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
 	defer server.Close()
-	w := newWire(client, newPath(nil), false)
+	w := newWire(client, newPath(nil), false, false)
 	w.status = txIdle
 	w.set(armBegin, Scope{Owner: "a", Schema: "a"})
 
@@ -78,7 +78,7 @@ func TestTwoReaders(t *testing.T) {
 	t.Parallel()
 	client, server := net.Pipe()
 	defer client.Close()
-	w := newWire(client, newPath(nil), false)
+	w := newWire(client, newPath(nil), false, false)
 	w.status = txIdle
 	msg := append([]byte{'N', 0, 0, 0, 13}, "a notice\x00"...)
 	const n = 500

@@ -14,6 +14,9 @@ type Scope struct {
 	// Schema is the unquoted name of the schema that unqualified names mean.
 	// Empty: the path at rest, which finds nothing but pg_catalog.
 	Schema string
+	// Role is the database role that the statement takes on, on a connection with a
+	// login (Config.Login), where every Schema needs one. Empty elsewhere.
+	Role string
 	// Version is the schema's version, 0 if unknown. Statements of different
 	// versions never share a server-side prepared statement.
 	Version int64
@@ -58,9 +61,14 @@ func (p path) append(b []byte, schema string) []byte {
 
 // appendLiteral adds the path as a string literal.
 func (p path) appendLiteral(b []byte, schema string) []byte {
+	return appendLiteral(b, func(b []byte) []byte { return p.append(b, schema) })
+}
+
+// appendLiteral adds what value appends as a string literal.
+func appendLiteral(b []byte, value func([]byte) []byte) []byte {
 	b = append(b, '\'')
 	start := len(b)
-	b = p.append(b, schema)
+	b = value(b)
 	if escaped := strings.ReplaceAll(string(b[start:]), "'", "''"); len(escaped) != len(b)-start {
 		b = append(b[:start], escaped...)
 	}

@@ -11,12 +11,15 @@ import (
 // already, and pass.
 type tracer struct{ cfg *Config }
 
-func (t tracer) start(ctx context.Context, conn *pgx.Conn, texts ...string) {
+func (t tracer) start(ctx context.Context, conn *pgx.Conn, as arm, texts ...string) {
 	w, ok := conn.PgConn().Conn().(*wire)
 	if !ok || !w.enter() {
 		return
 	}
 	s, err := t.cfg.Scope(ctx)
+	if err == nil {
+		err = w.fits(s)
+	}
 	if err == nil {
 		err = w.check(s.Owner)
 	}
@@ -32,7 +35,7 @@ func (t tracer) start(ctx context.Context, conn *pgx.Conn, texts ...string) {
 		w.refuse(err)
 		return
 	}
-	w.set(armScope, s)
+	w.set(as, s)
 }
 
 func (t tracer) end(conn *pgx.Conn) {
@@ -42,7 +45,7 @@ func (t tracer) end(conn *pgx.Conn) {
 }
 
 func (t tracer) TraceQueryStart(ctx context.Context, c *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
-	t.start(ctx, c, d.SQL)
+	t.start(ctx, c, armScope, d.SQL)
 	return ctx
 }
 
@@ -55,7 +58,7 @@ func (t tracer) TraceBatchStart(ctx context.Context, c *pgx.Conn, d pgx.TraceBat
 			texts = append(texts, q.SQL)
 		}
 	}
-	t.start(ctx, c, texts...)
+	t.start(ctx, c, armScope, texts...)
 	return ctx
 }
 
@@ -64,7 +67,7 @@ func (t tracer) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryD
 func (t tracer) TraceBatchEnd(_ context.Context, c *pgx.Conn, _ pgx.TraceBatchEndData) { t.end(c) }
 
 func (t tracer) TraceCopyFromStart(ctx context.Context, c *pgx.Conn, _ pgx.TraceCopyFromStartData) context.Context {
-	t.start(ctx, c)
+	t.start(ctx, c, armCopy)
 	return ctx
 }
 
@@ -73,7 +76,7 @@ func (t tracer) TraceCopyFromEnd(_ context.Context, c *pgx.Conn, _ pgx.TraceCopy
 }
 
 func (t tracer) TracePrepareStart(ctx context.Context, c *pgx.Conn, d pgx.TracePrepareStartData) context.Context {
-	t.start(ctx, c, d.SQL)
+	t.start(ctx, c, armScope, d.SQL)
 	return ctx
 }
 

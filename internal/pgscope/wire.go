@@ -17,6 +17,7 @@ const (
 	armControl            // pass as it is: commit, rollback, ping, connection set-up
 	armBegin              // a BEGIN to hold back
 	armScope              // a statement of w.scope
+	armCopy               // its COPY, whose text pgx makes and sends as a simple query
 )
 
 // Transaction states, as ReadyForQuery reports them.
@@ -47,6 +48,8 @@ type answer struct {
 type refusal struct {
 	code   string // SQLSTATE
 	fenced bool   // it was the fence, in front of a transaction's first statement
+	// roleless: it was the scope, whose role cannot be taken on.
+	roleless bool
 }
 
 // wire is the net.Conn that pgx speaks to.
@@ -54,6 +57,8 @@ type wire struct {
 	net.Conn
 	path    path
 	unnamed bool // prepare the scope statement anew each time (poolers)
+	strict  bool // scopes have roles
+	inserts inserted
 
 	// mu guards what follows, up to the next comment. It is never held during
 	// network input or output: pgx may read in the background while it writes.
@@ -99,15 +104,19 @@ type wire struct {
 	broken error
 }
 
-func newWire(c net.Conn, p path, unnamed bool) *wire {
-	return &wire{Conn: c, path: p, unnamed: unnamed, arm: armControl, in: make([]byte, 16<<10)}
+func newWire(c net.Conn, p path, unnamed, strict bool) *wire {
+	w := &wire{Conn: c, path: p, unnamed: unnamed, strict: strict, inserts: plainly, arm: armControl, in: make([]byte, 16<<10)}
+	if strict {
+		w.inserts = strictly
+	}
+	return w
 }
 
 // set arms the wire for the next groups.
 func (w *wire) set(a arm, s Scope) {
 	w.mu.Lock()
 	w.arm, w.scope, w.refusal, w.early = a, s, nil, false
-	if a == armScope {
+	if a == armScope || a == armCopy {
 		w.refused = refusal{}
 	}
 	w.mu.Unlock()

@@ -45,6 +45,8 @@ type Config struct {
 	// Shard and Node name the pool in errors and statistics. A node is
 	// "primary" or "replica-0" and so on.
 	Shard, Node string
+	// Login is whose connections they are, empty for the DSN's own user.
+	Login string
 	// Connector opens connections that are Sessions. Required.
 	Connector driver.Connector
 	// MaxConns bounds the open connections. Default DefaultMaxConns.

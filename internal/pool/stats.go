@@ -24,6 +24,7 @@ type counters struct {
 // Stats is a snapshot of a pool.
 type Stats struct {
 	Shard, Node string
+	Login       string // in strict mode, of the tenants' own pools
 	MaxConns    int
 	Open        int // idle, in use, or being opened
 	Idle        int
@@ -46,7 +47,7 @@ func (p *Pool) Stats() Stats {
 	defer p.mu.Unlock()
 	r := p.stats.retired
 	return Stats{
-		Shard: p.cfg.Shard, Node: p.cfg.Node, MaxConns: p.cfg.MaxConns,
+		Shard: p.cfg.Shard, Node: p.cfg.Node, Login: p.cfg.Login, MaxConns: p.cfg.MaxConns,
 		Open: p.total, Idle: len(p.idle), Waiting: len(p.waiters),
 		Opened: p.stats.opened, Failed: p.stats.failed,
 		Waits: p.stats.waits, Canceled: p.stats.canceled, WaitTime: p.stats.waited,

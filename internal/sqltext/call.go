@@ -170,6 +170,26 @@ func forbidden(setting word) escape {
 	return noEscape
 }
 
+// queryName looks for functions that run a text. They need no parenthesis: (x).f is
+// f(x).
+func (s *scanner) queryName(t token) {
+	if t.end-t.start < len("dblink") {
+		return
+	}
+	switch s.text[t.start] | 0x20 {
+	case 'c', 'd', 'q', 's', 't', 'x':
+	default:
+		return
+	}
+	var buf [maxWord]byte
+	switch name := string(s.spelling(&buf, t)); {
+	case runsQuery(name):
+		s.facts |= runs
+	case name == "set_config" && s.stmt.binds:
+		s.facts.escape(escapeUnreadableSetting)
+	}
+}
+
 // catalogName looks at names that begin with pg_: a standby answers some
 // differently, and a temporary schema is the session's.
 func (s *scanner) catalogName(t token) {

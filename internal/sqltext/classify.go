@@ -82,6 +82,7 @@ func (s *scanner) name(t token) {
 	first := s.stmt.words == 0
 	s.stmt.words++
 	s.catalogName(t)
+	s.queryName(t)
 	if first {
 		s.stmt.command = t.word
 		s.begin(t.word)

@@ -19,7 +19,7 @@
 //   - Escape and SessionState look at what stands in the text. What is hidden in
 //     a string or kept on the server cannot be seen: DO, CALL, EXECUTE, functions
 //     of the application, set_config from within them. Only a database role per
-//     tenant could stop that.
+//     tenant can stop that; RunsText tells what it has to refuse then.
 //   - It assumes the server's defaults standard_conforming_strings = on and a
 //     client encoding of UTF-8. Text that changes either is an Escape.
 package sqltext

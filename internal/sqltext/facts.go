@@ -13,6 +13,8 @@ const (
 	early                     // BeforeSnapshot
 	calls                     // CallsUnknown
 
+	runs Facts = 1 << 16 // RunsText
+
 	kindShift   = 8  // Kind, 3 bits
 	escapeShift = 12 // index into reasons, 4 bits
 	kindMask    = 7
@@ -108,6 +110,14 @@ func (f Facts) BeforeSnapshot() bool { return f&early != 0 }
 // not PostgreSQL's own, a procedure, a block, a prepared statement. The columns of
 // an INSERT into a qualified name, or behind a WITH, are taken for a call.
 func (f Facts) CallsUnknown() bool { return f&calls != 0 }
+
+// RunsText reports whether the text runs, or makes what runs, a text of its own,
+// which stands in a string: a DO block, CREATE FUNCTION and PROCEDURE, AGGREGATE and
+// OPERATOR, which give a function another name, and the
+// functions of PostgreSQL and its extensions that are given a query (query_to_xml,
+// ts_stat, dblink, crosstab). A name counts, called or not. What an application's
+// own functions run cannot be told.
+func (f Facts) RunsText() bool { return f&runs != 0 }
 
 // BeginsTransaction reports whether the text begins a transaction (BEGIN, START
 // TRANSACTION).

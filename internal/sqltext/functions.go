@@ -53,3 +53,13 @@ var functions = func() map[string]struct{} {
 	}
 	return m
 }()
+
+// runsQuery reports whether a function of PostgreSQL, or of the extensions that come
+// with it (tablefunc, xml2, dblink), runs a text that it is given.
+func runsQuery(name string) bool {
+	switch name {
+	case "ts_stat", "ts_rewrite", "connectby", "xpath_table":
+		return true
+	}
+	return strings.Contains(name, "_to_xml") || strings.HasPrefix(name, "dblink") || strings.HasPrefix(name, "crosstab")
+}

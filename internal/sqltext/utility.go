@@ -9,6 +9,7 @@ type statement struct {
 	into    bool // SELECT INTO
 	named   bool // what the command is for was named (CREATE, REINDEX, CLUSTER)
 	routine bool // CREATE FUNCTION or PROCEDURE
+	binds   bool // CREATE AGGREGATE or OPERATOR, which name functions without calling them
 	detach  bool // ALTER TABLE ... DETACH
 	ends    bool // EndsTransaction
 	leaves  bool // SessionState
@@ -39,6 +40,8 @@ func (s *scanner) begin(w word) {
 	switch w {
 	case wRuns:
 		s.facts |= calls
+	case wDo:
+		s.facts |= calls | runs
 	case wVacuum:
 		s.facts |= alone
 	case wBegin, wStart:
@@ -57,7 +60,7 @@ func kindOf(w word) Kind {
 	switch w {
 	case wInspect:
 		return Read
-	case wInsert, wUpdate, wDelete, wMerge, wWrite, wRuns:
+	case wInsert, wUpdate, wDelete, wMerge, wWrite, wRuns, wDo:
 		return Write
 	case wDDL, wCreate, wAlter, wDrop, wReindex, wVacuum, wCluster:
 		return DDL
@@ -103,8 +106,12 @@ func (s *scanner) create(w word) {
 	case st.words == 2 && (w == wDatabase || w == wTablespace || w == wSubscription),
 		w == wConcurrently && s.last.word == wIndex:
 		s.facts |= alone
-	case w == wFunction || w == wProcedure:
-		st.routine = st.routine || !st.named
+	case !st.named && (w == wFunction || w == wProcedure):
+		st.routine = true
+		s.facts |= runs
+	case !st.named && (w == wAggregate || w == wOperator):
+		st.binds = true
+		s.facts |= runs
 	case w == wAtomic && s.last.word == wBegin && st.routine && s.depth == 0:
 		s.atomic = true
 	case w == wTemp && !st.named:

@@ -18,6 +18,7 @@ const (
 
 	// Words that steer the reading of a statement.
 	wAbort
+	wAggregate
 	wAlter
 	wAtomic
 	wAuthorization
@@ -39,6 +40,7 @@ const (
 	wDelete
 	wDetach
 	wDiscard
+	wDo
 	wDrop
 	wEnd
 	wFilter
@@ -54,6 +56,7 @@ const (
 	wMerge
 	wNames
 	wNo
+	wOperator
 	wOrdinality
 	wOver
 	wPartition
@@ -123,11 +126,12 @@ var spellings = []struct {
 }{
 	{wDDL, "analyse analyze comment grant import reassign refresh revoke security truncate"},
 	{wWrite, "copy notify"},
-	{wRuns, "call do execute"},
+	{wRuns, "call execute"},
 	{wControl, "checkpoint close lock move release savepoint unlisten"},
 	{wKeeps, "deallocate listen load"},
 	{wInspect, "explain fetch show"},
 	{wAbort, "abort"},
+	{wAggregate, "aggregate"},
 	{wAlter, "alter"},
 	{wAs, "as"},
 	{wAtomic, "atomic"},
@@ -150,6 +154,7 @@ var spellings = []struct {
 	{wDelete, "delete"},
 	{wDetach, "detach"},
 	{wDiscard, "discard"},
+	{wDo, "do"},
 	{wDrop, "drop"},
 	{wEnd, "end"},
 	{wFilter, "filter"},
@@ -165,6 +170,7 @@ var spellings = []struct {
 	{wMerge, "merge"},
 	{wNames, "names"},
 	{wNo, "no"},
+	{wOperator, "operator"},
 	{wOrdinality, "ordinality"},
 	{wOver, "over"},
 	{wPartition, "partition"},

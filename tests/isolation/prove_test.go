@@ -45,9 +45,20 @@ func TestProve(t *testing.T) {
 	})
 }
 
+// TestProveStrict: the same under a role per tenant.
+func TestProveStrict(t *testing.T) {
+	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
+		db, ids, dsns := newFleet(t, s, *fleetSize, tenantplugin.WithRoles(), tenantplugin.WithModels(tenanttest.Models()...))
+		tenanttest.Prove(t, db, tenanttest.ProveConfig{
+			Tenants: ids, Operations: max(*operations/4, 5000), Workers: 32, Seed: *seed,
+			Disturb: killer(t, dsns), Strict: true,
+		})
+	})
+}
+
 // newFleet returns a database with the plugin, 16 connections and n tenants
 // on two shards.
-func newFleet(t *testing.T, s *pgtest.Server, n int) (*gorm.DB, []tenant.ID, []string) {
+func newFleet(t *testing.T, s *pgtest.Server, n int, opts ...tenantplugin.Option) (*gorm.DB, []tenant.ID, []string) {
 	t.Helper()
 	ctx := t.Context()
 	reg, err := registry.Open(ctx, registry.Config{DSN: s.Database(t)})
@@ -66,7 +77,7 @@ func newFleet(t *testing.T, s *pgtest.Server, n int) (*gorm.DB, []tenant.ID, []s
 	if err != nil {
 		t.Fatal(err)
 	}
-	plugin := tenantplugin.New(tenantplugin.WithRegistry(reg))
+	plugin := tenantplugin.New(append(opts, tenantplugin.WithRegistry(reg))...)
 	if err := db.Use(plugin); err != nil {
 		t.Fatal(err)
 	}

@@ -17,11 +17,10 @@ import (
 // The pooler has fewer connections than the proof has workers, so that every
 // one serves many tenants.
 const configuration = `[databases]
-* = host=%s port=%s user=postgres
+* = host=%s port=%s %s
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = %d
-auth_type = any
 pool_mode = transaction
 default_pool_size = 4
 unix_socket_dir =
@@ -32,6 +31,12 @@ logfile = %s
 // DSN, and the same through PgBouncer.
 func startPgBouncer(t *testing.T) func() (direct, pooled string) {
 	t.Helper()
+	return startWith(t, "user=postgres", "auth_type = any\n")
+}
+
+// startWith starts it with settings of the databases' and of its own.
+func startWith(t *testing.T, database, own string) func() (direct, pooled string) {
+	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
 		if program = "/usr/sbin/pgbouncer"; !executable(program) {
@@ -41,7 +46,7 @@ func startPgBouncer(t *testing.T) func() (direct, pooled string) {
 	server, dir, port := pgtest.Any(t), openDir(t), freePort(t)
 	at := parse(t, server.Database(t))
 	file := filepath.Join(dir, "pgbouncer.ini")
-	text := fmt.Sprintf(configuration, at.Hostname(), at.Port(), port, filepath.Join(dir, "log"))
+	text := fmt.Sprintf(configuration, at.Hostname(), at.Port(), database, port, filepath.Join(dir, "log")) + own
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -58,6 +58,42 @@ func TestIsolationBehindPgBouncer(t *testing.T) {
 	}
 }
 
+// TestStrictBehindPgBouncer: each login has server connections of its own there, and
+// PgBouncer asks the server who may log in.
+func TestStrictBehindPgBouncer(t *testing.T) {
+	t.Parallel()
+	direct, pooled := startWith(t, "auth_user=postgres", "auth_type = trust\nauth_query = select usename, passwd from pg_shadow where usename = $1\n")()
+	reg, err := registry.Open(t.Context(), registry.Config{DSN: direct})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(reg.Close)
+	pooled += "&default_query_exec_mode=exec"
+	if err := reg.AddShard(t.Context(), tenant.Shard{Name: "pooled", Primary: pooled}); err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, pooled)
+	p := tenantplugin.New(tenantplugin.WithRegistry(reg), tenantplugin.WithTransactionPooler(), tenantplugin.WithRoles(),
+		tenantplugin.WithModels(tenanttest.Models()...))
+	if err := db.Use(p); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	ids := make([]tenant.ID, 20)
+	for i := range ids {
+		ids[i] = tenant.ID(fmt.Sprintf("t%d", i))
+		if _, err := reg.Create(t.Context(), tenant.Spec{ID: ids[i]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := tenanttest.Prove(t, db, tenanttest.ProveConfig{Tenants: ids, Operations: 3000, Strict: true})
+	for _, kind := range []string{"first", "raw", "create", "transaction", "savepoint", "locking read"} {
+		if n := r.Errors[kind]; n > 0 {
+			t.Errorf("%d of %d %q failed", n, r.ByKind[kind], kind)
+		}
+	}
+}
+
 func TestWhatUseRefuses(t *testing.T) {
 	t.Parallel()
 	database := startPgBouncer(t)
