@@ -91,6 +91,10 @@ func TestDeleteDue(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	// One that was taken back after it was listed.
+	if err := newDeleter(regs[0]).delete(t.Context(), "later"); err != nil {
+		t.Error(err)
+	}
 	if n := tenantSchemas(t, dsn); n != 2 || len(must(regs[0].List(t.Context(), Filter{}))(t)) != 2 {
 		t.Errorf("%d schemas are left", n)
 	}
