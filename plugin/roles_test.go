@@ -267,6 +267,28 @@ create table pets (id bigserial primary key, user_id bigint, name text);`)}}
 	})
 }
 
+// What tenants share is theirs to read once PUBLIC may.
+func TestRolesSharePath(t *testing.T) {
+	t.Parallel()
+	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
+		w := newStrictWorld(t, s, &gorm.Config{}, tenantplugin.WithModels(&User{}, &Pet{}), tenantplugin.WithSearchPath("reference"))
+		w.exec("create schema reference; create table reference.plans (name text); insert into reference.plans values ('gold')")
+		read := func() (plans []string, err error) {
+			err = w.as("a").Table("plans").Pluck("name", &plans).Error
+			return plans, err
+		}
+		w.exec("grant usage on schema reference to public")
+		var pg *pgconn.PgError
+		if plans, err := read(); !errors.As(err, &pg) || pg.Code != "42501" {
+			t.Errorf("not granted: %q, %v", plans, err)
+		}
+		w.exec("grant select on reference.plans to public")
+		if plans, err := read(); err != nil || !slices.Equal(plans, []string{"gold"}) {
+			t.Errorf("granted: %q, %v", plans, err)
+		}
+	})
+}
+
 func TestRolesContradictions(t *testing.T) {
 	t.Parallel()
 	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {

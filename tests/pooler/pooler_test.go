@@ -27,28 +27,7 @@ func TestIsolationBehindPgBouncer(t *testing.T) {
 	database := startPgBouncer(t)
 	for _, mode := range []string{"exec", "simple_protocol"} {
 		direct, pooled := database()
-		pooled += "&default_query_exec_mode=" + mode
-		reg, err := registry.Open(t.Context(), registry.Config{DSN: direct})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(reg.Close)
-		if err := reg.AddShard(t.Context(), tenant.Shard{Name: "pooled", Primary: pooled}); err != nil {
-			t.Fatal(err)
-		}
-		db := open(t, pooled)
-		p := tenantplugin.New(tenantplugin.WithRegistry(reg), tenantplugin.WithTransactionPooler())
-		if err := db.Use(p); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { p.Close() })
-		ids := make([]tenant.ID, 20)
-		for i := range ids {
-			ids[i] = tenant.ID(fmt.Sprintf("t%d", i))
-			if _, err := reg.Create(t.Context(), tenant.Spec{ID: ids[i]}); err != nil {
-				t.Fatal(err)
-			}
-		}
+		db, ids := newFleet(t, direct, pooled+"&default_query_exec_mode="+mode)
 		r := tenanttest.Prove(t, db, tenanttest.ProveConfig{Tenants: ids, Operations: 3000})
 		for _, kind := range []string{"first", "raw", "create", "transaction", "savepoint", "locking read"} {
 			if n := r.Errors[kind]; n > 0 {
@@ -63,18 +42,29 @@ func TestIsolationBehindPgBouncer(t *testing.T) {
 func TestStrictBehindPgBouncer(t *testing.T) {
 	t.Parallel()
 	direct, pooled := startWith(t, "auth_user=postgres", "auth_type = trust\nauth_query = select usename, passwd from pg_shadow where usename = $1\n")()
+	db, ids := newFleet(t, direct, pooled+"&default_query_exec_mode=exec",
+		tenantplugin.WithRoles(), tenantplugin.WithModels(tenanttest.Models()...))
+	r := tenanttest.Prove(t, db, tenanttest.ProveConfig{Tenants: ids, Operations: 3000, Strict: true})
+	for _, kind := range []string{"first", "raw", "create", "transaction", "savepoint", "locking read"} {
+		if n := r.Errors[kind]; n > 0 {
+			t.Errorf("%d of %d %q failed", n, r.ByKind[kind], kind)
+		}
+	}
+}
+
+// newFleet opens a shard behind the pooler with 20 tenants.
+func newFleet(t *testing.T, direct, pooled string, opts ...tenantplugin.Option) (*gorm.DB, []tenant.ID) {
+	t.Helper()
 	reg, err := registry.Open(t.Context(), registry.Config{DSN: direct})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(reg.Close)
-	pooled += "&default_query_exec_mode=exec"
 	if err := reg.AddShard(t.Context(), tenant.Shard{Name: "pooled", Primary: pooled}); err != nil {
 		t.Fatal(err)
 	}
 	db := open(t, pooled)
-	p := tenantplugin.New(tenantplugin.WithRegistry(reg), tenantplugin.WithTransactionPooler(), tenantplugin.WithRoles(),
-		tenantplugin.WithModels(tenanttest.Models()...))
+	p := tenantplugin.New(append(opts, tenantplugin.WithRegistry(reg), tenantplugin.WithTransactionPooler())...)
 	if err := db.Use(p); err != nil {
 		t.Fatal(err)
 	}
@@ -86,12 +76,7 @@ func TestStrictBehindPgBouncer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := tenanttest.Prove(t, db, tenanttest.ProveConfig{Tenants: ids, Operations: 3000, Strict: true})
-	for _, kind := range []string{"first", "raw", "create", "transaction", "savepoint", "locking read"} {
-		if n := r.Errors[kind]; n > 0 {
-			t.Errorf("%d of %d %q failed", n, r.ByKind[kind], kind)
-		}
-	}
+	return db, ids
 }
 
 func TestWhatUseRefuses(t *testing.T) {
