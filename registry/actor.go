@@ -46,11 +46,35 @@ type sender interface {
 // transaction and one round trip. It returns the row that the statement returns,
 // nil if there is none.
 func alter(ctx context.Context, on sender, sql string, args ...any) (*record, error) {
+	return alterAmid(ctx, on, sql, args, nil, nil)
+}
+
+// statement is one that goes along with another's message.
+type statement struct {
+	sql  string
+	args []any
+}
+
+// alterAmid is alter between other statements, still in one transaction: an error of
+// one before keeps those behind it from running.
+func alterAmid(ctx context.Context, on sender, sql string, args []any, before, after *statement) (*record, error) {
 	b := &pgx.Batch{}
+	if before != nil {
+		b.Queue(before.sql, before.args...)
+	}
 	b.Queue(setActor, actorOf(ctx))
 	b.Queue(sql, args...)
+	if after != nil {
+		b.Queue(after.sql, after.args...)
+	}
 	results := on.SendBatch(ctx, b)
-	_, err := results.Exec()
+	var err error
+	if before != nil {
+		_, err = results.Exec()
+	}
+	if err == nil {
+		_, err = results.Exec()
+	}
 	var rec *record
 	if err == nil {
 		rec, err = one(results.Query())

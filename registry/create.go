@@ -65,12 +65,9 @@ func (r *Registry) perform(ctx context.Context, want *record, prefix, end string
 }
 
 func (c *creation) perform(ctx context.Context) (_ tenant.Tenant, err error) {
-	c.lock, err = c.r.lock(ctx, c.rec.ID, false)
+	c.lock, err = c.r.unlocked(ctx, c.rec.ID)
 	if err != nil {
 		return tenant.Tenant{}, err
-	}
-	if c.lock == nil {
-		return tenant.Tenant{}, fmt.Errorf("another process works on it: %w", tenant.ErrExists)
 	}
 	defer c.unlock(ctx)
 	defer c.r.forget(c.rec.ID)
@@ -159,6 +156,7 @@ func (c *creation) claim(ctx context.Context) error {
 		if rec != nil {
 			c.rec = rec
 		}
+		c.begun = c.lock.held
 		return err
 	}
 	c.begun = false
@@ -229,15 +227,22 @@ func (c *creation) takeRole(ctx context.Context) error {
 	return nil
 }
 
-// insert enters a row. It returns nil if the ID or the schema is taken, or a role is
+// insert enters a row, and takes the lock if it is not held. It returns nil if the ID or the schema is taken, or a role is
 // wanted and none is free.
 func (r *Registry) insert(ctx context.Context, l *tenantLock, rec *record, withRole bool) (*record, error) {
 	sql := r.sql.insert
 	if withRole {
 		sql = r.sql.insertWithRole
 	}
-	got, err := alter(ctx, l, sql, rec.ID, rec.Schema, rec.State, rec.Tier,
-		rec.Placement.Shard, rec.Placement.Region, rec.origin, rec.Attributes.String(), r.recipeName())
+	args := []any{
+		rec.ID, rec.Schema, rec.State, rec.Tier,
+		rec.Placement.Shard, rec.Placement.Region, rec.origin, rec.Attributes.String(), r.recipeName(),
+	}
+	got, err := alterAmid(ctx, l, sql, args, l.taking(), nil)
+	if !l.held && sqlState(err) == divisionByZero {
+		return nil, fmt.Errorf("another process works on it: %w", tenant.ErrExists)
+	}
+	l.held = true // if it is not, giving it back finds out
 	switch {
 	case sqlState(err) == foreignKeyViolation:
 		return nil, unknownShard(rec.Placement.Shard)
@@ -266,7 +271,7 @@ func (c *creation) provision(ctx context.Context) error {
 }
 
 func (c *creation) activate(ctx context.Context) (tenant.Tenant, error) {
-	rec, err := alter(ctx, c.lock, c.end, c.rec.ID, c.rec.origin, c.rec.attempt, c.version)
+	rec, err := c.lock.last(ctx, c.end, c.rec.ID, c.rec.origin, c.rec.attempt, c.version)
 	switch {
 	case err != nil:
 		return tenant.Tenant{}, failed(ctx, "activate it", err)

@@ -53,6 +53,7 @@ const (
 	uniqueViolation     = "23505"
 	foreignKeyViolation = "23503"
 	duplicateSchema     = "42P06"
+	divisionByZero      = "22012"
 	queryCanceled       = "57014"
 )
 

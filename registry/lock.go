@@ -20,24 +20,53 @@ const undoTimeout = 30 * time.Second
 type tenantLock struct {
 	*pgxpool.Conn
 	keys []int64
+	held bool // or not to be had yet, or given back
+}
+
+// unlocked returns a connection on which insert takes the tenant's lock, in the
+// message that enters the row.
+func (r *Registry) unlocked(ctx context.Context, id tenant.ID) (*tenantLock, error) {
+	conn, err := r.work.Acquire(ctx)
+	if err != nil {
+		return nil, failed(ctx, "lock tenant "+string(id), err)
+	}
+	return &tenantLock{conn, []int64{lockKey(r.cfg.Schema, id)}, false}, nil
+}
+
+// taking returns the statement that takes the lock or fails (divisionByZero), nil if it
+// is held.
+func (l *tenantLock) taking() *statement {
+	if l.held {
+		return nil
+	}
+	return &statement{"SELECT 1 / pg_try_advisory_lock($1)::int", []any{l.keys[0]}}
+}
+
+// last is alter for the last change under the lock, with which it is given back. After
+// an error nobody knows whether it was, so the connection goes.
+func (l *tenantLock) last(ctx context.Context, sql string, args ...any) (*record, error) {
+	rec, err := alterAmid(ctx, l, sql, args, nil, &statement{unlockSQL, []any{l.keys}})
+	if err != nil {
+		closeConn(ctx, l.Conn.Conn())
+	}
+	l.held = false
+	return rec, err
 }
 
 // lock takes the tenant's lock. If another holds it, lock waits, or returns
 // nil if told not to.
 func (r *Registry) lock(ctx context.Context, id tenant.ID, wait bool) (*tenantLock, error) {
-	conn, err := r.work.Acquire(ctx)
+	l, err := r.unlocked(ctx, id)
 	if err != nil {
-		return nil, failed(ctx, "lock tenant "+string(id), err)
+		return nil, err
 	}
-	key := lockKey(r.cfg.Schema, id)
-	l := &tenantLock{conn, []int64{key}}
+	l.held = true
 	if wait {
-		_, err = conn.Exec(ctx, lockSQL, key)
+		_, err = l.Exec(ctx, lockSQL, l.keys[0])
 	} else {
-		var got bool
-		err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", key).Scan(&got)
-		if err == nil && !got {
-			conn.Release()
+		err = l.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", l.keys[0]).Scan(&l.held)
+		if err == nil && !l.held {
+			l.Release()
 			return nil, nil
 		}
 	}
@@ -71,6 +100,10 @@ func (r *Registry) lockBoth(ctx context.Context, a, b tenant.ID) (*tenantLock, e
 
 // unlock gives the lock back, if need be by closing the connection.
 func (l *tenantLock) unlock(ctx context.Context) {
+	if !l.held {
+		l.Release()
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	var held bool
@@ -81,9 +114,9 @@ func (l *tenantLock) unlock(ctx context.Context) {
 	l.Release()
 }
 
-// lost reports whether the lock went with its connection. Only a question finds
-// that out: a connection that the server closed looks healthy until then.
-func (l *tenantLock) lost(ctx context.Context) bool { return l.Ping(ctx) != nil }
+// lost reports whether the lock was given back, or went with its connection. Only a
+// question finds that out: a connection that the server closed looks healthy until then.
+func (l *tenantLock) lost(ctx context.Context) bool { return !l.held || l.Ping(ctx) != nil }
 
 func lockKey(schema string, id tenant.ID) int64 {
 	h := fnv.New64a()
