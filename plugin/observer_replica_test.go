@@ -20,7 +20,7 @@ import (
 func replicated(t *testing.T, n *notebook) *gorm.DB {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	cluster, err := pgcluster.Start(ctx, pgcluster.Config{Replicas: 1})
+	cluster, err := pgcluster.Start(ctx, pgcluster.Config{Replicas: 1, InMemory: true})
 	if err != nil {
 		t.Fatal(err)
 	}

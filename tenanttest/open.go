@@ -40,7 +40,7 @@ func start(ctx context.Context) (string, error) {
 			return
 		}
 		// It outlives the test that happened to be first.
-		server.cluster, server.err = pgcluster.Start(context.WithoutCancel(ctx), pgcluster.Config{})
+		server.cluster, server.err = pgcluster.Start(context.WithoutCancel(ctx), pgcluster.Config{InMemory: true})
 		if server.err == nil {
 			server.dsn = server.cluster.Shards()[0].Primary.DSN
 		}

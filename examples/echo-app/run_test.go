@@ -206,7 +206,7 @@ func dataDir(t *testing.T) string {
 // One database that exists already is control plane and only shard.
 func TestServe(t *testing.T) {
 	t.Parallel()
-	cluster, err := pgcluster.Start(t.Context(), pgcluster.Config{})
+	cluster, err := pgcluster.Start(t.Context(), pgcluster.Config{InMemory: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,9 @@ type Config struct {
 	Binaries Binaries
 	// Dir holds the data. Default: a temporary directory.
 	Dir string
+	// InMemory puts a temporary directory into memory, where the machine has a file
+	// system for that with room enough: making a database takes a tenth of the time.
+	InMemory bool
 	// Keep keeps Dir at Stop. A later Start with the same Dir goes on with it.
 	Keep bool
 	// Shards is the number of primaries. Default 1.

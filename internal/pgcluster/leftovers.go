@@ -22,7 +22,7 @@ const (
 func (c *Cluster) claimDir() error {
 	var err error
 	if c.cfg.Dir == "" {
-		if c.dir, err = os.MkdirTemp("", tempPrefix); err != nil {
+		if c.dir, err = os.MkdirTemp(c.cfg.tempDir(), tempPrefix); err != nil {
 			return err
 		}
 	} else {
@@ -43,12 +43,31 @@ func (c *Cluster) claimDir() error {
 	return os.WriteFile(filepath.Join(c.dir, ownerFile), []byte(strconv.Itoa(os.Getpid())), 0o644)
 }
 
+// memoryDir is where Linux has a file system in memory, and memoryRoom what must be
+// free there.
+const (
+	memoryDir  = "/dev/shm"
+	memoryRoom = 4 << 30
+)
+
+// tempDir is where a temporary directory is made.
+func (c Config) tempDir() string {
+	if c.InMemory && freeMemory(memoryDir) >= memoryRoom {
+		return memoryDir
+	}
+	return os.TempDir()
+}
+
 // CleanLeftovers removes the temporary clusters of processes that are gone,
 // and stops their servers should any run still.
 func CleanLeftovers() error {
-	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), tempPrefix+"*"))
-	if err != nil {
-		return err
+	var dirs []string
+	for _, temp := range []string{os.TempDir(), memoryDir} {
+		found, err := filepath.Glob(filepath.Join(temp, tempPrefix+"*"))
+		if err != nil {
+			return err
+		}
+		dirs = append(dirs, found...)
 	}
 	var errs []error
 	for _, dir := range dirs {

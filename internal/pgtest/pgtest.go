@@ -100,7 +100,7 @@ func startOne(version string) error {
 		missing = append(missing, fmt.Sprintf("PostgreSQL %s: %v", version, err))
 		return nil
 	}
-	c, err := pgcluster.Start(ctx, pgcluster.Config{Binaries: bin, Shards: 1})
+	c, err := pgcluster.Start(ctx, pgcluster.Config{Binaries: bin, Shards: 1, InMemory: true})
 	if err != nil {
 		return fmt.Errorf("start PostgreSQL %s: %w", version, err)
 	}

@@ -23,7 +23,7 @@ var cluster *pgcluster.Cluster
 func TestMain(m *testing.M) {
 	ctx := context.Background()
 	var err error
-	if cluster, err = pgcluster.Start(ctx, pgcluster.Config{Shards: 2, Replicas: 1}); err != nil {
+	if cluster, err = pgcluster.Start(ctx, pgcluster.Config{Shards: 2, Replicas: 1, InMemory: true}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

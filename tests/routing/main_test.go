@@ -60,7 +60,7 @@ func TestMain(m *testing.M) {
 
 func start() (err error) {
 	ctx := context.Background()
-	if lab.cluster, err = pgcluster.Start(ctx, pgcluster.Config{Replicas: 1}); err != nil {
+	if lab.cluster, err = pgcluster.Start(ctx, pgcluster.Config{Replicas: 1, InMemory: true}); err != nil {
 		return err
 	}
 	if lab.reg, err = registry.Open(ctx, registry.Config{DSN: lab.cluster.Control.DSN, Logger: quiet}); err != nil {

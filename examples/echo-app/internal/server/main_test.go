@@ -59,7 +59,7 @@ func TestMain(m *testing.M) {
 
 func start() (err error) {
 	ctx := context.Background()
-	if desk.cluster, err = pgcluster.Start(ctx, pgcluster.Config{Shards: 2, Replicas: 1}); err != nil {
+	if desk.cluster, err = pgcluster.Start(ctx, pgcluster.Config{Shards: 2, Replicas: 1, InMemory: true}); err != nil {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(&desk.log, nil))

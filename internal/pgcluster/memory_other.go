@@ -1,0 +1,5 @@
+//go:build !linux
+
+package pgcluster
+
+func freeMemory(string) int64 { return 0 }
