@@ -33,9 +33,10 @@ fmt: ## format the sources
 bench: ## measure the plugin against plain GORM and draw docs/bench.svg (ten minutes or less)
 	$(GO) run ./tests/bench -svg docs/bench.svg
 
-fleet: ## measure creating and migrating TENANTS (10000) tenants against loops by hand
+fleet: ## measure creating, migrating and examining TENANTS (10000) tenants, against loops by hand
 	$(GO) run ./tests/fleetbench -tenants $(TENANTS)
 	$(GO) run ./tests/migratebench -tenants $(TENANTS)
+	$(GO) run ./tests/doctorbench -tenants $(TENANTS)
 
 soak: ## serve TENANTS (10000) tenants for SOAK (10m), and fail if memory or anything else grows
 	$(GO) run ./tests/soak -tenants $(TENANTS) -for $(SOAK)

@@ -143,7 +143,7 @@ func TestDemo(t *testing.T) {
 	a.curl("nobody", "GET /api/orders", "", 404, "tenant_unknown")
 	a.curl("vandelay", "GET /api/orders", "", 403, "tenant_suspended")
 	a.curl("", "GET /metrics", "", 200, `db_pool_connections{node="replica-0",shard="south"`)
-	for _, want := range []string{"Ready after", "control  127.0.0.1:", "/api/orders'"} {
+	for _, want := range []string{"Ready after", "control  127.0.0.1:", "/api/orders'", "export GORMTENANCY_DSN='postgres://", "tenantctl tenant list"} {
 		if !strings.Contains(a.out.String(), want) {
 			t.Errorf("the welcome lacks %q:\n%s", want, a.out)
 		}

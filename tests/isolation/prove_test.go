@@ -28,7 +28,7 @@ import (
 )
 
 var (
-	operations = flag.Int("prove.n", 20_000, "operations per PostgreSQL version")
+	operations = flag.Int("prove.n", 8_000, "operations per PostgreSQL version")
 	fleetSize  = flag.Int("prove.tenants", 40, "tenants, over two shards")
 	seed       = flag.Uint64("prove.seed", 0, "repeat a run")
 )
@@ -50,7 +50,7 @@ func TestProveStrict(t *testing.T) {
 	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
 		db, ids, dsns := newFleet(t, s, *fleetSize, tenantplugin.WithRoles(), tenantplugin.WithModels(tenanttest.Models()...))
 		tenanttest.Prove(t, db, tenanttest.ProveConfig{
-			Tenants: ids, Operations: max(*operations/4, 5000), Workers: 32, Seed: *seed,
+			Tenants: ids, Operations: max(*operations/4, 2000), Workers: 32, Seed: *seed,
 			Disturb: killer(t, dsns), Strict: true,
 		})
 	})

@@ -28,7 +28,7 @@ func TestIsolationBehindPgBouncer(t *testing.T) {
 	for _, mode := range []string{"exec", "simple_protocol"} {
 		direct, pooled := database()
 		db, ids := newFleet(t, direct, pooled+"&default_query_exec_mode="+mode)
-		r := tenanttest.Prove(t, db, tenanttest.ProveConfig{Tenants: ids, Operations: 3000})
+		r := tenanttest.Prove(t, db, tenanttest.ProveConfig{Tenants: ids, Operations: 1500})
 		for _, kind := range []string{"first", "raw", "create", "transaction", "savepoint", "locking read"} {
 			if n := r.Errors[kind]; n > 0 {
 				t.Errorf("%s: %d of %d %q failed", mode, n, r.ByKind[kind], kind)
@@ -44,7 +44,7 @@ func TestStrictBehindPgBouncer(t *testing.T) {
 	direct, pooled := startWith(t, "auth_user=postgres", "auth_type = trust\nauth_query = select usename, passwd from pg_shadow where usename = $1\n")()
 	db, ids := newFleet(t, direct, pooled+"&default_query_exec_mode=exec",
 		tenantplugin.WithRoles(), tenantplugin.WithModels(tenanttest.Models()...))
-	r := tenanttest.Prove(t, db, tenanttest.ProveConfig{Tenants: ids, Operations: 3000, Strict: true})
+	r := tenanttest.Prove(t, db, tenanttest.ProveConfig{Tenants: ids, Operations: 1500, Strict: true})
 	for _, kind := range []string{"first", "raw", "create", "transaction", "savepoint", "locking read"} {
 		if n := r.Errors[kind]; n > 0 {
 			t.Errorf("%d of %d %q failed", n, r.ByKind[kind], kind)
