@@ -58,7 +58,32 @@ shard remove eu-2
 tenant events ini
 tenant events --object shard --limit 1
 tenant list -q
-tenant suspend ini -q`
+tenant suspend ini -q
+tenant copy acme acme-two --dry-run
+tenant copy acme acme-two --tier free
+tenant delete acme-two --after 30d
+tenant delete acme-two --after 30d --yes
+tenant list --deleting
+tenant get acme-two
+tenant undelete acme-two --dry-run
+tenant undelete acme-two
+tenant undelete acme-two
+tenant archive acme --to DIR
+tenant archive acme --to DIR --dry-run
+tenant archive acme --to DIR --yes
+tenant archive acme --to DIR --yes
+tenant list --restorable
+tenant get acme
+tenant delete acme --after 1h --yes
+tenant restore acme --from DIR
+tenant undelete acme
+tenant restore acme --from DIR --dry-run
+tenant restore acme --from DIR
+tenant restore acme --from DIR
+tenant roles --dry-run
+tenant roles ini --dry-run
+doctor --migrations testdata/migrations
+doctor --tenants ini --reference acme --fix --yes`
 
 // TestSession types all that an operator does, for tables and for JSON, and
 // compares every word of the answers.
@@ -69,9 +94,11 @@ func TestSession(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
 			l.env["SHARD_DSN"] = newDatabase(t)
+			l.needsPrograms()
+			dir := t.TempDir()
 			var b strings.Builder
 			for text := range strings.SplitSeq(session, "\n") {
-				args := strings.Fields(text)
+				args := strings.Fields(strings.ReplaceAll(text, "DIR", dir))
 				fmt.Fprintf(&b, "$ tenantctl %s\n", text)
 				if format == formatJSON {
 					args = append(args, "-o", "json")
@@ -83,6 +110,7 @@ func TestSession(t *testing.T) {
 				if format == formatJSON {
 					requireDocuments(t, text, r)
 				}
+				r.out, r.err = strings.ReplaceAll(r.out, dir, "DIR"), strings.ReplaceAll(r.err, dir, "DIR")
 				b.WriteString(stable(r.out))
 				for line := range strings.Lines(stable(r.err)) {
 					b.WriteString("! " + line)
