@@ -17,8 +17,20 @@ func TestDocumentedFields(t *testing.T) {
 	}
 	fields := 0
 	for _, doc := range []any{
-		failure{}, build{}, initialized{}, shardList{}, change{}, tenantView{}, tenantList{}, nameList{}, eventList{}, standing{}, plan{}, report{},
-		rolesReport{}, diagnosis{},
+		failure{},
+		build{},
+		initialized{},
+		shardList{},
+		change{},
+		tenantView{},
+		tenantList{},
+		nameList{},
+		eventList{},
+		standing{},
+		plan{},
+		report{},
+		rolesReport{},
+		diagnosis{},
 	} {
 		for _, name := range jsonNames(reflect.TypeOf(doc)) {
 			fields++

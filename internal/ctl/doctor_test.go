@@ -40,7 +40,7 @@ func TestDoctor(t *testing.T) {
 	for _, want := range []string{
 		"missing_schema: 1 tenants without their schema\n  tenant lost on shard main: its schema is on no shard",
 		"  what mends it: restore the schema from a backup, or delete the tenant: tenantctl tenant delete lost\n",
-		"drift: 1 ", "    column orders.extra is extra\n    column orders.note is missing\n", "doctor --fix, or: register version 2\n",
+		"drift: 1 ", "    column orders.extra is extra\n    column orders.note is missing\n", "doctor --fix does it: register version 2\n",
 		"4 of 5 tenants examined", "3 findings, of which --fix mends 1\n",
 	} {
 		if !strings.Contains(r.out, want) {
@@ -60,6 +60,11 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	l.examined(codeDone, "--tenants", "mistaken")
+	l.needsPrograms()
+	l.do(codeDone, "tenant", "archive", "globex", "--to", t.TempDir(), "--yes")
+	if r := l.do(codeDone, "doctor", "--tenants", "globex,acme"); !strings.Contains(r.out, "1 of 2 tenants examined (1 are archived)") {
+		t.Error(r.out)
+	}
 	if n := query[int](l, "SELECT count(*)::int FROM tenancy.events WHERE actor IS DISTINCT FROM 'tester' AND after ? 'version'"); n != 1 { // this test's
 		t.Errorf("%d changes of a version are nobody's", n)
 	}

@@ -125,7 +125,11 @@ func tellDiagnosis(w io.Writer, d *diagnosis) {
 	for _, k := range kinds {
 		tellKind(w, d, k.kind, k.says)
 	}
-	fmt.Fprintf(w, "\n%d of %d tenants examined, in %.1fs: %d findings", d.Examined, d.Tenants, d.Seconds, len(d.Findings))
+	fmt.Fprintf(w, "\n%d of %d tenants examined", d.Examined, d.Tenants)
+	if d.Archived > 0 {
+		fmt.Fprintf(w, " (%d are archived)", d.Archived)
+	}
+	fmt.Fprintf(w, ", in %.1fs: %d findings", d.Seconds, len(d.Findings))
 	if n := d.fixable(); n > 0 {
 		fmt.Fprintf(w, ", of which --fix mends %d", n)
 	}
@@ -174,7 +178,7 @@ func tellKind(w io.Writer, d *diagnosis, kind doctor.Kind, says string) {
 
 func remedyOf(f doctor.Finding) string {
 	if f.Fixable {
-		return "tenantctl doctor --fix, or: " + f.Remedy
+		return "tenantctl doctor --fix does it: " + f.Remedy
 	}
 	return f.Remedy
 }

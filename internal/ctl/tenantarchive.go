@@ -131,7 +131,11 @@ func (a *app) archiveTenant(ctx context.Context, r *registry.Registry, id tenant
 	if c.Archive != nil {
 		detail = ": " + c.Archive.String()
 	}
-	return a.changed(c, "tenant "+string(id), detail)
+	if err := a.changed(c, "tenant "+string(id), detail); err != nil || a.dryRun {
+		return err
+	}
+	a.hint("the file is all that is left of its data: copy it to where it is safe")
+	return nil
 }
 
 func (a *app) confirmArchive(ctx context.Context, t tenant.Tenant, dir string) error {

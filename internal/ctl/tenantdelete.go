@@ -83,7 +83,11 @@ func (a *app) deleteAfter(ctx context.Context, r *registry.Registry, id tenant.I
 			return err
 		}
 	}
-	return a.changedTenant("scheduled", t, fmt.Sprintf(" for deletion: it is %s, and goes after %s", t.State, cell(t.DeleteAfter)))
+	if err := a.changedTenant("scheduled", t, fmt.Sprintf(" for deletion: it is %s, and goes after %s", t.State, cell(t.DeleteAfter))); err != nil || a.dryRun {
+		return err
+	}
+	a.hint("until one of the application's processes deletes it, tenantctl tenant undelete %s takes it back", id)
+	return nil
 }
 
 func (a *app) tenantUndelete() *cobra.Command {
@@ -119,5 +123,11 @@ func (a *app) undelete(ctx context.Context, r *registry.Registry, id tenant.ID) 
 			return err
 		}
 	}
-	return a.changedTenant("undeleted", t, fmt.Sprintf(": it is %s", t.State))
+	if err := a.changedTenant("undeleted", t, fmt.Sprintf(": it is %s", t.State)); err != nil || a.dryRun {
+		return err
+	}
+	if t.State == tenant.StateSuspended {
+		a.hint("tenantctl tenant resume %s makes it serve again", id)
+	}
+	return nil
 }

@@ -85,7 +85,9 @@ func (a *app) giveAll(ctx context.Context, r *registry.Registry, mend bool) erro
 			rep.Unreached = len(todo) - i
 			break
 		}
-		p.update(i+1, len(todo), rep.Failed)
+		if !a.dryRun {
+			p.update(i+1, len(todo), rep.Failed)
+		}
 	}
 	p.finish()
 	switch {

@@ -140,6 +140,9 @@ func (x *exam) admit(ctx context.Context) error {
 			p.wanted = x.wants(e.Tenant)
 			if p.wanted {
 				x.report.Tenants++
+				if e.State == tenant.StateArchived {
+					x.report.Archived++
+				}
 				x.named[e.ID] = true
 			}
 			if w := x.wards[e.Placement.Shard]; w != nil {

@@ -119,6 +119,7 @@ type Shard struct {
 type Report struct {
 	Tenants  int `json:"tenants"`  // that were selected, archived ones included
 	Examined int `json:"examined"` // whose structure was read
+	Archived int `json:"archived"` // that have none
 	// Target is the version below which tenants are Behind.
 	Target     int64       `json:"target"`
 	Shards     []Shard     `json:"shards"`
