@@ -55,6 +55,7 @@ func TestDryRun(t *testing.T) {
 		"tenant undelete acme-two",
 		"tenant archive acme --to " + dir,
 		"tenant restore acme --from " + dir,
+		"tenant create strict --shard main --role",
 		"tenant roles",
 		"tenant delete doomed",
 	}

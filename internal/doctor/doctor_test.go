@@ -295,6 +295,7 @@ func TestSelection(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+	l.examine(Options{Only: only("t1")}, "drift t1 s1/tenant_t1")
 	o := Options{Set: set, Only: only("t0")}
 	last := Progress{}
 	o.Progress = func(p Progress) { last = p }
