@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/gormtenancy/gormtenancy/internal/pgcluster"
 	"github.com/gormtenancy/gormtenancy/internal/pgtest"
+	"github.com/gormtenancy/gormtenancy/internal/pgtool"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -199,35 +201,31 @@ func (l *lab) hold(sql string) (release func()) {
 func (l *lab) needsPrograms() {
 	l.t.Helper()
 	if l.programs = programsFor(l.t); l.programs == "" {
-		l.t.Skip("no pg_dump")
+		l.t.Skip("no pg_dump for the server")
 	}
 }
 
-// programsFor returns the folder of the programs of the server that tests use, or of
-// those in PATH.
+// programsFor returns the folder of programs that are new enough for the server that
+// tests use, or nothing.
 func programsFor(t testing.TB) string {
-	for _, dir := range []string{binaries(t), pathOf("pg_dump")} {
-		if _, err := os.Stat(filepath.Join(dir, "pg_dump")); dir != "" && err == nil {
+	version := pgtest.Any(t).Version
+	var dirs []string
+	if found, err := pgcluster.Find(t.Context(), pgcluster.FindOptions{Version: version, NoFetch: true}); err == nil {
+		dirs = append(dirs, found.Dir)
+	}
+	if path, err := exec.LookPath("pg_dump"); err == nil {
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	server, err := strconv.Atoi(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		if _, err := pgtool.Find(t.Context(), dir, "pg_dump", server); err == nil {
 			return dir
 		}
 	}
 	return ""
-}
-
-func binaries(t testing.TB) string {
-	found, err := pgcluster.Find(t.Context(), pgcluster.FindOptions{Version: pgtest.Any(t).Version})
-	if err != nil {
-		return ""
-	}
-	return found.Dir
-}
-
-func pathOf(program string) string {
-	path, err := exec.LookPath(program)
-	if err != nil {
-		return ""
-	}
-	return filepath.Dir(path)
 }
 
 // dropsRoles drops, at the test's end, the database roles that its control plane made.
