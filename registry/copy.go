@@ -48,6 +48,25 @@ func (r *Registry) copy(ctx context.Context, from tenant.ID, spec tenant.Spec) (
 		return tenant.Tenant{}, err
 	}
 	defer unlock()
+	source, err := r.copySource(ctx, from, &spec)
+	if err != nil {
+		return tenant.Tenant{}, err
+	}
+	want, err := r.plan(spec)
+	if err != nil {
+		return tenant.Tenant{}, err
+	}
+	if err := r.place(ctx, want, spec); err != nil {
+		return tenant.Tenant{}, err
+	}
+	fill := func(ctx context.Context, rec *record) error { return r.fillFrom(ctx, source, rec) }
+	return r.withRoles(ctx, func() (tenant.Tenant, error) {
+		return (&creation{r: r, rec: want, prefix: copyOrigin, end: r.sql.activate, version: source.Version, fill: fill}).perform(ctx)
+	})
+}
+
+// copySource returns a tenant that can be copied, and fills in what spec leaves out.
+func (r *Registry) copySource(ctx context.Context, from tenant.ID, spec *tenant.Spec) (tenant.Tenant, error) {
 	source, err := r.Get(ctx, from)
 	if err != nil {
 		return tenant.Tenant{}, err
@@ -64,17 +83,7 @@ func (r *Registry) copy(ctx context.Context, from tenant.ID, spec tenant.Spec) (
 	if spec.Region == "" && spec.Shard == "" {
 		spec.Region = source.Placement.Region
 	}
-	want, err := r.plan(spec)
-	if err != nil {
-		return tenant.Tenant{}, err
-	}
-	if err := r.place(ctx, want, spec); err != nil {
-		return tenant.Tenant{}, err
-	}
-	fill := func(ctx context.Context, rec *record) error { return r.fillFrom(ctx, source, rec) }
-	return r.withRoles(ctx, func() (tenant.Tenant, error) {
-		return (&creation{r: r, rec: want, prefix: copyOrigin, end: r.sql.activate, version: source.Version, fill: fill}).perform(ctx)
-	})
+	return source, nil
 }
 
 // hold takes a tenant's lock on a connection of its own: copies would wait for each

@@ -110,7 +110,7 @@ func (r *Registry) change(ctx context.Context, verb string, id tenant.ID, sql st
 	case t.State == from && !t.DeleteAfter.IsZero():
 		return fmt.Errorf("%s tenant %s: it is to be deleted, take that back with Undelete first: %w", verb, id, ErrState)
 	}
-	return fmt.Errorf("%s tenant %s: it is %s, only an %s tenant can be: %w", verb, id, t.State, from, ErrState)
+	return fmt.Errorf("%s tenant %s: it is %s, only one that is %s can be: %w", verb, id, t.State, from, ErrState)
 }
 
 // SetTier puts the tenant into another tier. The error wraps ErrInvalidTier,

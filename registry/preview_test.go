@@ -2,6 +2,8 @@ package registry
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -51,5 +53,44 @@ func TestPreviews(t *testing.T) {
 	}
 	if shards := must(r.Shards(ctx))(t); len(shards) != 1 {
 		t.Errorf("%d shards", len(shards))
+	}
+}
+
+func TestPreviewRestoreAndCopy(t *testing.T) {
+	t.Parallel()
+	r := openArchives(t, Config{}, "acme", "other")
+	ctx, dir := t.Context(), t.TempDir()
+	must(r.Create(ctx, tenant.Spec{ID: "taken"}))(t)
+	if _, err := r.PreviewCopy(ctx, "acme", tenant.Spec{ID: "taken"}); !errors.Is(err, tenant.ErrExists) {
+		t.Errorf("copied to one that exists: %v", err)
+	}
+	planned := must(r.PreviewCopy(ctx, "acme", tenant.Spec{ID: "twin"}))(t)
+	if _, err := r.Get(ctx, "twin"); !errors.Is(err, tenant.ErrUnknown) {
+		t.Errorf("it was made: %v", err)
+	}
+	if planned.Schema != "tenant_twin" || planned.Placement.Shard != "default" || planned.State != tenant.StateProvisioning {
+		t.Errorf("planned %+v", planned)
+	}
+	if _, err := r.PreviewRestore(ctx, "acme", dir, RestoreOptions{}); !errors.Is(err, ErrNoArchive) {
+		t.Errorf("restored one that serves: %v", err)
+	}
+	made := must(r.Archive(ctx, "acme", ArchiveOptions{Dir: dir}))(t)
+	if _, err := r.PreviewCopy(ctx, "acme", tenant.Spec{ID: "twin"}); !errors.Is(err, ErrState) {
+		t.Errorf("copied an archived one: %v", err)
+	}
+	file := filepath.Join(dir, made.File)
+	if _, err := r.PreviewRestore(ctx, "acme", file, RestoreOptions{Shard: "nowhere"}); !errors.Is(err, tenant.ErrUnknownShard) {
+		t.Errorf("restored to nowhere: %v", err)
+	}
+	before := must(r.Get(ctx, "acme"))(t)
+	planned = must(r.PreviewRestore(ctx, "acme", file, RestoreOptions{}))(t)
+	if after := must(r.Get(ctx, "acme"))(t); planned.State != tenant.StateActive || !after.UpdatedAt.Equal(before.UpdatedAt) {
+		t.Errorf("planned %+v, is %+v", planned, after)
+	}
+	if err := os.WriteFile(file, []byte("PGDMP"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.PreviewRestore(ctx, "acme", file, RestoreOptions{}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a damaged file: %v", err)
 	}
 }

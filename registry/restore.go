@@ -54,13 +54,11 @@ func (r *Registry) restore(ctx context.Context, id tenant.ID, path string, o Res
 	defer l.unlock(ctx)
 	defer r.forget(id)
 	rec, n, err := r.noted(ctx, l, id)
-	switch {
-	case err != nil:
+	if err == nil {
+		err = allowsRestore(rec.Tenant, n)
+	}
+	if err != nil {
 		return tenant.Tenant{}, err
-	case rec.State != tenant.StateArchived || !n.restorable():
-		return tenant.Tenant{}, fmt.Errorf("it is %s: %w", rec.State, ErrNoArchive)
-	case !rec.DeleteAfter.IsZero():
-		return tenant.Tenant{}, fmt.Errorf("it is to be deleted, take that back with Undelete first: %w", ErrState)
 	}
 	file, err := openArchive(path, n)
 	if err != nil {
@@ -72,6 +70,17 @@ func (r *Registry) restore(ctx context.Context, id tenant.ID, path string, o Res
 		return tenant.Tenant{}, err
 	}
 	return s.perform(ctx)
+}
+
+// allowsRestore returns why a tenant cannot be restored as it is.
+func allowsRestore(t tenant.Tenant, n *note) error {
+	switch {
+	case t.State != tenant.StateArchived || !n.restorable():
+		return fmt.Errorf("it is %s: %w", t.State, ErrNoArchive)
+	case !t.DeleteAfter.IsZero():
+		return fmt.Errorf("it is to be deleted, take that back with Undelete first: %w", ErrState)
+	}
+	return nil
 }
 
 // openArchive opens a file that is what was written.

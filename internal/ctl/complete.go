@@ -43,11 +43,19 @@ func complete(cmd *cobra.Command, flag string, p proposals) {
 }
 
 // tenants proposes IDs that begin with the word.
-func (a *app) tenants(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
-	return a.propose(cmd.Context(), func(ctx context.Context, r *registry.Registry) ([]string, error) {
-		page, err := r.List(ctx, registry.Filter{Prefix: word, Limit: completeLimit})
-		return collect(page, func(t tenant.Tenant) string { return string(t.ID) }), err
-	})
+func (a *app) tenants(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	return a.tenantsLike(registry.Filter{})(cmd, args, word)
+}
+
+// tenantsLike proposes those of tenants that a filter selects.
+func (a *app) tenantsLike(f registry.Filter) proposals {
+	return func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+		f.Prefix, f.Limit = word, completeLimit
+		return a.propose(cmd.Context(), func(ctx context.Context, r *registry.Registry) ([]string, error) {
+			page, err := r.List(ctx, f)
+			return collect(page, func(t tenant.Tenant) string { return string(t.ID) }), err
+		})
+	}
 }
 
 // shards proposes shards.

@@ -10,6 +10,7 @@ import (
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	l := newFleet(t, "acme", "acme-2", "globex")
+	l.do(codeDone, "tenant", "delete", "acme-2", "--after", "1d", "--yes")
 	for _, c := range []struct{ line, want string }{
 		{"tenant get ac", "acme acme-2"},
 		{"tenant delete g", "globex"},
@@ -21,6 +22,11 @@ func TestCompletion(t *testing.T) {
 		{"tenant list --output ", "table json"},
 		{"tenant events --object ", "tenant name shard"},
 		{"tenant list ", ""},
+		{"tenant copy gl", "globex"},
+		{"tenant undelete ", "acme-2"},
+		{"tenant restore ac", ""},
+		{"doctor --tenants gl", "globex"},
+		{"doctor --shard ", "main"},
 		{"tenant get !", ""},
 	} {
 		r := l.do(codeDone, append([]string{cobra.ShellCompNoDescRequestCmd}, strings.Split(c.line, " ")...)...)

@@ -105,7 +105,8 @@ func (a *app) open(ctx context.Context) (*registry.Registry, error) {
 }
 
 func (a *app) openAt(ctx context.Context, cfg registry.Config) (*registry.Registry, error) {
-	cfg.Schema, cfg.Logger = a.schema, a.logger()
+	cfg.Schema, cfg.Logger, cfg.Programs = a.schema, a.logger(), a.programs
+	cfg.DeleteEvery = -1 // nobody expects a list to delete what is due
 	return registry.Open(ctx, cfg)
 }
 

@@ -31,6 +31,7 @@ type app struct {
 	timeout                    time.Duration
 	// Those that several have.
 	dryRun, yes bool
+	programs    string // folder of pg_dump
 
 	// ran is whether the command itself was begun: what failed before is usage.
 	ran bool

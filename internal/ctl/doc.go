@@ -1,5 +1,5 @@
-// Package ctl is tenantctl's commands, one file each, over packages registry and
-// migrations. Run executes a command line with the streams that it is given, so
+// Package ctl is tenantctl's commands, one file each, over packages registry,
+// migrations and internal/doctor. Run executes a command line with the streams that it is given, so
 // that tests do so too.
 //
 // It promises that
@@ -8,7 +8,8 @@
 //     json tags in this package) stay what they are. Errors, questions and progress
 //     go to standard error;
 //   - the exit code says what happened (exit.go);
-//   - what destroys asks first, and without a terminal or --yes is refused;
+//   - what destroys asks first, and without a terminal or --yes is refused; no command
+//     deletes tenants that are due, which is the application's business;
 //   - with --dry-run the control plane and the tenants' schemas stay as they are;
 //     only a rehearsal of migrations makes a schema, of its own, and drops it;
 //   - no output holds a password, and only init makes or changes the control

@@ -15,6 +15,8 @@ const everything = `SELECT string_agg(line, E'\n' ORDER BY line) FROM (
 	SELECT 'shard ' || s::text FROM tenancy.shards s UNION ALL
 	SELECT 'name ' || n::text FROM tenancy.names n UNION ALL
 	SELECT 'event ' || e::text FROM tenancy.events e UNION ALL
+	SELECT 'role ' || r::text FROM tenancy.roles r UNION ALL
+	SELECT 'login ' || l.name FROM tenancy.logins l UNION ALL
 	SELECT 'version ' || m::text FROM tenancy.migrations m UNION ALL
 	SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp' UNION ALL
 	SELECT 'table ' || c.oid::regclass::text FROM pg_class c) AS all_lines`
@@ -30,6 +32,9 @@ func TestDryRun(t *testing.T) {
 	l.do(codeDone, "shard", "add", "empty", "--primary", "env:SHARD_DSN")
 	query[string](l, "WITH x AS (SELECT 1) SELECT 'x' FROM x")
 	l.hold("CREATE SCHEMA stray; COMMIT; BEGIN")()
+	l.programs = programsFor(t)
+	l.dropsRoles()
+	dir := t.TempDir()
 	commands := []string{
 		"shard remove empty",
 		"shard add empty --primary env:SHARD_DSN",
@@ -44,19 +49,39 @@ func TestDryRun(t *testing.T) {
 		"tenant name remove acme --alias C-1",
 		"migrate up --dir testdata/migrations",
 		"migrate down --dir testdata/migrations --target 0",
+		"doctor --fix",
+		"tenant copy acme acme-two --shard main",
+		"tenant delete new --after 30d",
+		"tenant undelete new",
+		"tenant archive acme --to " + dir,
+		"tenant restore acme --from " + dir,
+		"tenant create strict --shard main --role",
+		"tenant roles",
 		"tenant delete doomed",
 	}
+	spoil := map[string]string{"doctor --fix": "UPDATE tenancy.tenants SET version = 1 WHERE id = 'acme'"}
+	codes := map[string]int{"doctor --fix": codePartly} // it tells what it found
 	for _, text := range commands {
 		args := strings.Fields(text)
+		cmd, _, err := (&app{}).root().Find(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.programs == "" && cmd.Flags().Lookup("programs") != nil {
+			continue
+		}
+		if sql := spoil[text]; sql != "" {
+			l.hold(sql + "; COMMIT; BEGIN")()
+		}
 		before := query[string](l, everything)
-		r := l.do(codeDone, append(slices.Clone(args), "--dry-run", "--quiet")...)
+		r := l.do(codes[text], append(slices.Clone(args), "--dry-run", "--quiet")...)
 		if after := query[string](l, everything); after != before {
 			t.Errorf("%s --dry-run changed something:\n%s\nbefore:\n%s", text, after, before)
 		}
 		if !strings.Contains(r.out, "would") {
 			t.Errorf("%s --dry-run says %q", text, r.out)
 		}
-		if strings.Contains(text, "delete") || strings.Contains(text, "down") {
+		if cmd.Flags().Lookup("yes") != nil {
 			args = append(args, "--yes")
 		}
 		l.do(codeDone, args...)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gormtenancy/gormtenancy/internal/doctor"
 	"github.com/gormtenancy/gormtenancy/migrations"
 	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -35,7 +36,7 @@ const exitHelp = `Exit codes:
     2  wrong usage: flags, arguments, a malformed ID or name
     3  no such tenant, shard, schema or name
     4  refused: it exists already, or its state does not allow it
-    5  partly done: the report says what
+    5  partly done, or the doctor found something: the report says what
     6  the control plane cannot be reached, or has not been made (tenantctl init)
     7  not confirmed
   130  interrupted`
@@ -44,6 +45,8 @@ var (
 	errUnconfirmed = errors.New("not confirmed")
 	errMissing     = errors.New("nothing of that name")
 	errRefused     = errors.New("refused")
+	errPartly      = errors.New("partly done")
+	errFindings    = errors.New("not healthy")
 )
 
 // usageError is what is wrong with the command line.
@@ -61,14 +64,15 @@ var conditions = []struct {
 	code   int
 	errors []error
 }{
+	{codePartly, []error{errPartly, errFindings}},
 	{codeUsage, []error{
 		tenant.ErrInvalidID, tenant.ErrInvalidSchema, tenant.ErrInvalidAttributes, registry.ErrInvalidName, registry.ErrInvalidTier,
 		migrations.ErrNoMigrations, migrations.ErrVersion,
 	}},
 	{codeMissing, []error{tenant.ErrUnknown, tenant.ErrUnknownShard, registry.ErrNoShard, registry.ErrNoSchema, errMissing}},
 	{codeRefused, []error{
-		tenant.ErrExists, registry.ErrSchemaExists, registry.ErrState, registry.ErrNameTaken,
-		registry.ErrShardInUse, registry.ErrSameDatabase, errRefused,
+		tenant.ErrExists, registry.ErrSchemaExists, registry.ErrState, registry.ErrNameTaken, registry.ErrShardInUse, registry.ErrSameDatabase,
+		registry.ErrNoArchive, registry.ErrDamaged, registry.ErrEntangled, registry.ErrChanged, registry.ErrNotCopyable, errRefused,
 	}},
 	{codeUnreachable, []error{tenant.ErrUnavailable}},
 	{codeUnconfirmed, []error{errUnconfirmed}},
@@ -76,7 +80,8 @@ var conditions = []struct {
 
 func exitCode(err error) int {
 	var partial *migrations.PartialError
-	if errors.As(err, &partial) {
+	var unseen *doctor.PartialError
+	if errors.As(err, &partial) || errors.As(err, &unseen) {
 		return codePartly
 	}
 	var wrong usageError
@@ -94,17 +99,21 @@ func exitCode(err error) int {
 // failure is the JSON form of an error, on standard error.
 type failure struct {
 	Error string `json:"error"`
-	Code  int    `json:"code"` // the exit code
+	Code  int    `json:"code"`           // the exit code
+	Hint  string `json:"hint,omitempty"` // what to do
 }
 
 // complain prints an error.
 func (a *app) complain(cmd *cobra.Command, args []string, err error, code int) {
-	text := strings.TrimSpace(err.Error())
+	text, advice := strings.TrimSpace(err.Error()), adviceOn(err)
 	if a.output == formatJSON || !a.ran && wantsJSON(args) {
-		_ = json.NewEncoder(a.env.Stderr).Encode(failure{text, code}) // nobody is left to be told
+		_ = json.NewEncoder(a.env.Stderr).Encode(failure{text, code, advice}) // nobody is left to be told
 		return
 	}
 	fmt.Fprintf(a.env.Stderr, "%s: %s\n", program, text)
+	if advice != "" {
+		fmt.Fprintf(a.env.Stderr, "%s\n", advice)
+	}
 	if code == codeUsage {
 		fmt.Fprintf(a.env.Stderr, "See %s --help\n", cmd.CommandPath())
 	}

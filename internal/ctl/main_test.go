@@ -7,8 +7,11 @@ import (
 	"maps"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +19,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
+	"github.com/gormtenancy/gormtenancy/internal/pgcluster"
 	"github.com/gormtenancy/gormtenancy/internal/pgtest"
+	"github.com/gormtenancy/gormtenancy/internal/pgtool"
+	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m, goleak.Find)) }
@@ -31,6 +37,8 @@ type lab struct {
 	t   testing.TB
 	dsn string
 	env map[string]string
+	// programs is the folder of pg_dump, for the commands that run it.
+	programs string
 }
 
 func newDatabase(t testing.TB) string {
@@ -85,6 +93,9 @@ func (l *lab) runWith(ctx context.Context, env Env, args ...string) result {
 	}
 	vars := maps.Clone(l.env)
 	env.Stdout, env.Getenv = &out, func(name string) string { return vars[name] }
+	if cmd, _, err := (&app{}).root().Find(args); err == nil && l.programs != "" && cmd.Flags().Lookup("programs") != nil {
+		args = append(slices.Clone(args), "--programs", l.programs)
+	}
 	r := result{code: Run(ctx, env, args), out: out.String(), err: errOut.String()}
 	if strings.Contains(r.out+r.err, password) {
 		l.t.Errorf("%v shows a password: %s%s", args, r.out, r.err)
@@ -112,6 +123,11 @@ var changing = []struct {
 	{regexp.MustCompile(`"duration_seconds": [\d.e-]+`), `"duration_seconds": 1.5`},
 	{regexp.MustCompile(`(, in )[\d.]+m?s`), "${1}1.5s"},
 	{regexp.MustCompile(`(, )[\d.e+]+/s`), "${1}9.9/s"},
+	{regexp.MustCompile(`-[A-Z2-7]{26}\.dump`), "-RUN.dump"},
+	{regexp.MustCompile(`(dump(?:", "size_bytes": |, |",\n *"size_bytes": ))[\d.]+( kB| bytes)?`), "${1}1.5"},
+	{regexp.MustCompile(`(dropping the schema|from \S+), \d+s`), "$1"},
+	{regexp.MustCompile(`("(?:sha256|fingerprint|server_version)": ")[^"]+`), "${1}SUM"},
+	{regexp.MustCompile(`("server": |(?m:^main   ))1\d`), "${1}15"},
 	// Columns are as wide as the DSNs, and the control plane has more versions by and by.
 	{regexp.MustCompile(`(PRIMARY|HOST/DATABASE\S*)  +`), "$1  "},
 	{regexp.MustCompile(`(control plane .*, version )\d+`), "${1}9"},
@@ -179,6 +195,47 @@ func (l *lab) hold(sql string) (release func()) {
 		l.t.Fatal(err)
 	}
 	return func() { conn.Close(ctx) }
+}
+
+// needsPrograms puts pg_dump and pg_restore into the commands' reach, or skips the test.
+func (l *lab) needsPrograms() {
+	l.t.Helper()
+	if l.programs = programsFor(l.t); l.programs == "" {
+		l.t.Skip("no pg_dump for the server")
+	}
+}
+
+// programsFor returns the folder of programs that are new enough for the server that
+// tests use, or nothing.
+func programsFor(t testing.TB) string {
+	version := pgtest.Any(t).Version
+	var dirs []string
+	if found, err := pgcluster.Find(t.Context(), pgcluster.FindOptions{Version: version, NoFetch: true}); err == nil {
+		dirs = append(dirs, found.Dir)
+	}
+	if path, err := exec.LookPath("pg_dump"); err == nil {
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	server, err := strconv.Atoi(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		if _, err := pgtool.Find(t.Context(), dir, "pg_dump", server); err == nil {
+			return dir
+		}
+	}
+	return ""
+}
+
+// dropsRoles drops, at the test's end, the database roles that its control plane made.
+func (l *lab) dropsRoles() {
+	l.t.Cleanup(func() {
+		for _, name := range query[[]string](l, `SELECT coalesce(array_agg(name), '{}') FROM
+			(SELECT name FROM tenancy.roles UNION ALL SELECT name FROM tenancy.logins) n (name) WHERE name IN (SELECT rolname FROM pg_roles)`) {
+			l.hold(fmt.Sprintf("DROP OWNED BY %s; DROP ROLE %[1]s; COMMIT; BEGIN", tenant.QuoteIdent(name)))()
+		}
+	})
 }
 
 // awaitBlocked waits until a session waits for another's lock.

@@ -90,18 +90,22 @@ func tellReport(w io.Writer, v report) {
 		t.add(s.Shard, s.Migrated, s.Corrected, s.Failed, s.Skipped, s.Unreached)
 	}
 	t.write(w)
-	for i, f := range v.Failures {
-		if i == shownTenants {
-			fmt.Fprintf(w, "and %d more failed: -o json has all\n", len(v.Failures)-i)
-			break
-		}
-		fmt.Fprintf(w, "failed %s: %s\n", f.Tenant, cell(f.Error))
-	}
+	tellFailures(w, v.Failures)
 	for i, s := range v.Skips {
 		if i == shownTenants {
 			fmt.Fprintf(w, "and %d more were skipped: -o json has all\n", len(v.Skips)-i)
 			break
 		}
 		fmt.Fprintf(w, "skipped %s: %s\n", s.Tenant, cell(s.Reason))
+	}
+}
+
+func tellFailures(w io.Writer, failures []failedOne) {
+	for i, f := range failures {
+		if i == shownTenants {
+			fmt.Fprintf(w, "and %d more failed: -o json has all\n", len(failures)-i)
+			break
+		}
+		fmt.Fprintf(w, "failed %s: %s\n", f.Tenant, oneLine(f.Error))
 	}
 }

@@ -50,6 +50,9 @@ func cell(v any) string {
 	return s
 }
 
+// oneLine returns an error's text, which may have several, as people read it.
+func oneLine(text string) string { return cell(strings.Join(strings.Fields(text), " ")) }
+
 // write aligns the columns.
 func (r rows) write(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)

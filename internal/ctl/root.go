@@ -21,7 +21,7 @@ contents of a variable and file:PATH for those of a file.
 
 Results go to standard output: tables for people, or with "-o json" one JSON document
 for programs. Errors and progress go to standard error; with "-o json" an error is
-{"error": "...", "code": 3}, the code being the exit code.
+{"error": "...", "code": 3}, the code being the exit code, perhaps with a "hint".
 
 What changes something takes --dry-run: it says what would happen and changes nothing.
 What destroys asks first; in scripts, --yes answers. The first Ctrl-C ends a command
@@ -35,6 +35,7 @@ const rootExample = `  export ` + envDSN + `=postgres://admin@db.example/control
   tenantctl tenant list --state suspended
   tenantctl migrate plan --dir ./migrations         # who would run what, and the locks it takes
   tenantctl migrate up --dir ./migrations --canary acme --ring "first=10%"
+  tenantctl doctor --migrations ./migrations        # is every schema as it ought to be?
   tenantctl tenant list --all -o json | jq -r '.tenants[].id'
   source <(tenantctl completion bash)`
 
@@ -45,7 +46,7 @@ func (a *app) root() *cobra.Command {
 		Short:   "Operate gormtenancy: tenants, shards and migrations",
 		Long:    rootHelp,
 		Example: rootExample,
-	}, a.initCommand(), a.tenantCommand(), a.shardCommand(), a.migrateCommand(), a.versionCommand())
+	}, a.initCommand(), a.tenantCommand(), a.shardCommand(), a.migrateCommand(), a.doctorCommand(), a.versionCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.Version = thisBuild().Version
 	f := root.PersistentFlags()

@@ -60,6 +60,37 @@ tenant events --object shard --limit 1
 tenant list -q
 tenant suspend ini -q`
 
+// ending is what an operator types who has pg_dump.
+const ending = `init --shard main --region eu
+tenant create acme --migrations testdata/migrations --tier pro --attributes {"plan":"gold"}
+tenant create ini
+tenant suspend ini
+tenant copy acme acme-two --dry-run
+tenant copy acme acme-two --tier free
+tenant delete acme-two --after 30d
+tenant delete acme-two --after 30d --yes
+tenant list --deleting
+tenant get acme-two
+tenant undelete acme-two --dry-run
+tenant undelete acme-two
+tenant undelete acme-two
+tenant archive acme --to DIR
+tenant archive acme --to DIR --dry-run
+tenant archive acme --to DIR --yes
+tenant archive acme --to DIR --yes
+tenant list --restorable
+tenant get acme
+tenant delete acme --after 1h --yes
+tenant restore acme --from DIR
+tenant undelete acme
+tenant restore acme --from DIR --dry-run
+tenant restore acme --from DIR
+tenant restore acme --from DIR
+tenant roles --dry-run
+tenant roles ini --dry-run
+doctor --migrations testdata/migrations
+doctor --tenants ini --reference acme --fix --yes`
+
 // TestSession types all that an operator does, for tables and for JSON, and
 // compares every word of the answers.
 func TestSession(t *testing.T) {
@@ -69,31 +100,45 @@ func TestSession(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
 			l.env["SHARD_DSN"] = newDatabase(t)
-			var b strings.Builder
-			for text := range strings.SplitSeq(session, "\n") {
-				args := strings.Fields(text)
-				fmt.Fprintf(&b, "$ tenantctl %s\n", text)
-				if format == formatJSON {
-					args = append(args, "-o", "json")
-				}
-				if strings.Contains(text, "--replica") {
-					args = append(args, "--no-check")
-				}
-				r := l.run(args...)
-				if format == formatJSON {
-					requireDocuments(t, text, r)
-				}
-				b.WriteString(stable(r.out))
-				for line := range strings.Lines(stable(r.err)) {
-					b.WriteString("! " + line)
-				}
-				if r.code != codeDone {
-					fmt.Fprintf(&b, "= %d\n", r.code)
-				}
-			}
-			golden(t, "session."+format+".golden", b.String())
+			golden(t, "session."+format+".golden", l.types(t, session, format))
+		})
+		t.Run("ending "+format, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.needsPrograms()
+			golden(t, "ending."+format+".golden", l.types(t, ending, format))
 		})
 	}
+}
+
+// types executes all lines, and returns them with the answers. DIR is a folder.
+func (l *lab) types(t *testing.T, lines, format string) string {
+	t.Helper()
+	dir := t.TempDir()
+	var b strings.Builder
+	for text := range strings.SplitSeq(lines, "\n") {
+		args := strings.Fields(strings.ReplaceAll(text, "DIR", dir))
+		fmt.Fprintf(&b, "$ tenantctl %s\n", text)
+		if format == formatJSON {
+			args = append(args, "-o", "json")
+		}
+		if strings.Contains(text, "--replica") {
+			args = append(args, "--no-check")
+		}
+		r := l.run(args...)
+		if format == formatJSON {
+			requireDocuments(t, text, r)
+		}
+		r.out, r.err = strings.ReplaceAll(r.out, dir, "DIR"), strings.ReplaceAll(r.err, dir, "DIR")
+		b.WriteString(stable(r.out))
+		for line := range strings.Lines(stable(r.err)) {
+			b.WriteString("! " + line)
+		}
+		if r.code != codeDone {
+			fmt.Fprintf(&b, "= %d\n", r.code)
+		}
+	}
+	return b.String()
 }
 
 // requireDocuments fails the test unless programs can read a result: one document,

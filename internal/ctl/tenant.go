@@ -20,7 +20,8 @@ func (a *app) tenantCommand() *cobra.Command {
 		Long: `A tenant is an ID, a schema on a shard, and what the control plane knows of it. Every
 change is audited (tenantctl tenant events) and reaches every process at once.`,
 	}, a.tenantCreate(), a.tenantAdopt(), a.tenantGet(), a.tenantList(), a.tenantSet(), a.tenantSuspend(), a.tenantResume(),
-		a.tenantRename(), a.tenantName(), a.tenantEvents(), a.tenantDelete())
+		a.tenantRename(), a.tenantName(), a.tenantEvents(), a.tenantDelete(), a.tenantUndelete(),
+		a.tenantArchive(), a.tenantRestore(), a.tenantCopy(), a.tenantRoles())
 }
 
 // require returns a tenant, and an error unless it is in one of the states.
@@ -45,7 +46,10 @@ func refuseTaken(ctx context.Context, r *registry.Registry, id tenant.ID) error 
 }
 
 // specFlags are the flags that describe a new tenant.
-type specFlags struct{ schema, tier, region, shard, attributes string }
+type specFlags struct {
+	schema, tier, region, shard, attributes string
+	role                                    bool
+}
 
 func (a *app) bindSpec(cmd *cobra.Command, s *specFlags) {
 	f := cmd.Flags()
@@ -53,7 +57,12 @@ func (a *app) bindSpec(cmd *cobra.Command, s *specFlags) {
 	f.StringVar(&s.tier, "tier", "", "tier (default "+string(tenant.TierDefault)+")")
 	f.StringVar(&s.shard, "shard", "", "shard")
 	f.StringVar(&s.attributes, "attributes", "", "what the application keeps with it, a JSON object")
+	bindRole(cmd, &s.role, "give it a database role, for strict mode")
 	complete(cmd, "shard", a.shards)
+}
+
+func bindRole(cmd *cobra.Command, role *bool, what string) {
+	cmd.Flags().BoolVar(role, "role", false, what)
 }
 
 func (s specFlags) spec(id string) tenant.Spec {

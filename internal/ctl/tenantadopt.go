@@ -19,6 +19,7 @@ func (a *app) tenantAdopt() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: a.on(func(ctx context.Context, r *registry.Registry, args []string) error {
+			r.SetRoles(s.role && !a.dryRun)
 			adopt := r.Adopt
 			if a.dryRun {
 				adopt = r.PreviewAdopt

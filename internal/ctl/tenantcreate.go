@@ -27,8 +27,11 @@ func (a *app) tenantCreate() *cobra.Command {
 		Long: `Creates a tenant and its schema, all or nothing. With --migrations the schema gets the
 tables of the newest version; without, it is empty, and "migrate up" fills it.
 
-The shard is --shard, or one of --region, or any, chosen by consistent hashing.`,
+The shard is --shard, or one of --region, or any, chosen by consistent hashing. An
+application in strict mode (tenantplugin.WithRoles) serves only tenants with a --role;
+"tenant roles" gives one afterwards.`,
 		Example: `  tenantctl tenant create acme --tier pro --region eu --migrations ./migrations
+  tenantctl tenant create acme --role
   tenantctl tenant create acme --attributes '{"plan": "gold"}' --dry-run`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -50,6 +53,7 @@ func (a *app) createTenant(ctx context.Context, r *registry.Registry, id string,
 		}
 		fillWith(r, set, o.files.searchPath)
 	}
+	r.SetRoles(o.role && !a.dryRun)
 	create := r.Create
 	if a.dryRun {
 		create = r.PreviewCreate

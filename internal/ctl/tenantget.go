@@ -62,10 +62,19 @@ func (a *app) showTenant(ctx context.Context, r *registry.Registry, id tenant.ID
 	}
 	v := viewTenant(t)
 	v.Names = viewNames(names)
-	return a.show(v, func(w io.Writer) { tellTenant(w, t, names) })
+	if t.State == tenant.StateArchived {
+		made, err := r.Archived(ctx, id)
+		switch {
+		case err == nil:
+			v.Archive = viewArchive(made, "")
+		case !errors.Is(err, registry.ErrNoArchive):
+			return err
+		}
+	}
+	return a.show(v, func(w io.Writer) { tellTenant(w, t, names, v.Archive) })
 }
 
-func tellTenant(w io.Writer, t tenant.Tenant, names []registry.Name) {
+func tellTenant(w io.Writer, t tenant.Tenant, names []registry.Name, made *archiveView) {
 	var r rows
 	r.add("id", t.ID)
 	r.add("state", t.State)
@@ -75,6 +84,9 @@ func tellTenant(w io.Writer, t tenant.Tenant, names []registry.Name) {
 	r.add("schema", t.Schema)
 	r.add("version", t.Version)
 	r.add("attributes", t.Attributes)
+	if t.Role != "" {
+		r.add("role", t.Role)
+	}
 	for _, n := range names {
 		kind := n.Kind()
 		if kind == "id" || kind == "schema" {
@@ -84,6 +96,10 @@ func tellTenant(w io.Writer, t tenant.Tenant, names []registry.Name) {
 	}
 	if !t.DeleteAfter.IsZero() {
 		r.add("delete after", t.DeleteAfter)
+	}
+	if made != nil {
+		r.add("archive", made)
+		r.add("archived", *made.At)
 	}
 	r.add("created", t.CreatedAt)
 	r.add("updated", t.UpdatedAt)

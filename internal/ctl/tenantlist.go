@@ -32,6 +32,7 @@ func (a *app) tenantList() *cobra.Command {
 which wait for a name, are only listed with --state spare.`,
 		Example: `  tenantctl tenant list --tier pro --region eu --limit 20
   tenantctl tenant list --after acme
+  tenantctl tenant list --deleting
   tenantctl tenant list --all --attributes '{"plan": "gold"}' -o json`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -46,6 +47,8 @@ which wait for a name, are only listed with --state spare.`,
 	f.StringVar(&o.Region, "region", "", "only those in this region")
 	f.StringVar(&o.Prefix, "prefix", "", "only those whose ID begins so")
 	f.StringVar((*string)(&o.Attributes), "attributes", "", "only those whose attributes contain these, a JSON object")
+	f.BoolVar(&o.Deleting, "deleting", false, "only those that are to be deleted, and when")
+	f.BoolVar(&o.Restorable, "restorable", false, "only archived ones that can be restored")
 	f.Int64Var(&o.BelowVersion, "below-version", 0, "only those that have not reached this version of the migrations")
 	f.StringVar((*string)(&o.After), "after", "", "begin behind this ID")
 	f.IntVar(&o.Limit, "limit", registry.DefaultLimit, "tenants on a page")
@@ -96,7 +99,7 @@ func (a *app) listTenants(ctx context.Context, r *registry.Registry, o listOptio
 			break
 		}
 	}
-	if err := a.show(list, func(w io.Writer) { tellTenants(w, list.Tenants) }); err != nil {
+	if err := a.show(list, func(w io.Writer) { tellTenants(w, list.Tenants, o.Deleting) }); err != nil {
 		return err
 	}
 	if list.Next != nil {
@@ -116,10 +119,18 @@ func pageOf(ctx context.Context, r *registry.Registry, f registry.Filter) (page 
 	return page, len(next) > 0, err
 }
 
-func tellTenants(w io.Writer, tenants []tenantView) {
-	t := rows{{"ID", "STATE", "TIER", "SHARD", "REGION", "VERSION", "SCHEMA", "CREATED"}}
+func tellTenants(w io.Writer, tenants []tenantView, deleting bool) {
+	last := "CREATED"
+	if deleting {
+		last = "DELETE AFTER"
+	}
+	t := rows{{"ID", "STATE", "TIER", "SHARD", "REGION", "VERSION", "SCHEMA", last}}
 	for _, v := range tenants {
-		t.add(v.ID, v.State, v.Tier, v.Shard, v.Region, v.Version, v.Schema, *v.CreatedAt)
+		at := v.CreatedAt
+		if deleting {
+			at = v.DeleteAfter
+		}
+		t.add(v.ID, v.State, v.Tier, v.Shard, v.Region, v.Version, v.Schema, *at)
 	}
 	t.write(w)
 }

@@ -152,3 +152,33 @@ func TestBarAtTerminal(t *testing.T) {
 		t.Errorf("code %d: %q", r.code, p.screen())
 	}
 }
+
+// TestFixAtTerminal: the report is there before the question, and nothing is mended
+// unless that is answered.
+func TestFixAtTerminal(t *testing.T) {
+	t.Parallel()
+	l := newFleet(t, "acme")
+	l.do(codeDone, "migrate", "up", "--dir", sampleFiles)
+	l.hold("UPDATE tenancy.tenants SET version = 1 WHERE id = 'acme'; COMMIT; BEGIN")()
+	for _, c := range []struct {
+		types string
+		code  int
+		says  string
+	}{
+		{"no\n", codeUnconfirmed, "what mends it"},
+		{"fix\n", codeDone, "\nmended: tenant acme"},
+	} {
+		p := newTerminal(t)
+		go func() {
+			p.await(t, "This registers 1 versions. Type fix to go on: ")
+			p.user.WriteString(c.types)
+		}()
+		r := l.runWith(t.Context(), p.env(), "doctor", "--fix")
+		if r.code != c.code || !strings.Contains(r.out, c.says) {
+			t.Errorf("%q: code %d: %s", c.types, r.code, r.out)
+		}
+	}
+	if v := query[int](l, "SELECT version::int FROM tenancy.tenants"); v != 2 {
+		t.Errorf("version %d", v)
+	}
+}

@@ -21,7 +21,9 @@ type tenantView struct {
 	Version     int64           `json:"version"`
 	Epoch       int64           `json:"epoch"`
 	Attributes  json.RawMessage `json:"attributes"`
-	Names       []nameView      `json:"names,omitempty"` // of get
+	Role        string          `json:"role,omitempty"`
+	Names       []nameView      `json:"names,omitempty"`   // of get
+	Archive     *archiveView    `json:"archive,omitempty"` // of get
 	DeleteAfter *time.Time      `json:"delete_after,omitempty"`
 	CreatedAt   *time.Time      `json:"created_at,omitempty"` // none of what would be made
 	UpdatedAt   *time.Time      `json:"updated_at,omitempty"`
@@ -30,7 +32,7 @@ type tenantView struct {
 func viewTenant(t tenant.Tenant) tenantView {
 	return tenantView{
 		ID: t.ID, State: t.State, Tier: t.Tier, Schema: t.Schema, Version: t.Version,
-		Shard: t.Placement.Shard, Region: t.Placement.Region, Epoch: t.Placement.Epoch,
+		Shard: t.Placement.Shard, Region: t.Placement.Region, Epoch: t.Placement.Epoch, Role: t.Role,
 		Attributes:  json.RawMessage(t.Attributes.String()),
 		DeleteAfter: moment(t.DeleteAfter), CreatedAt: moment(t.CreatedAt), UpdatedAt: moment(t.UpdatedAt),
 	}
@@ -81,6 +83,8 @@ type change struct {
 	Tenant *tenantView `json:"tenant,omitempty"` // as it is, or was if it is gone
 	Shard  *shardView  `json:"shard,omitempty"`
 	Names  []nameView  `json:"names,omitempty"`
+	// Archive is the file that was written, or read.
+	Archive *archiveView `json:"archive,omitempty"`
 }
 
 // changed reports a change: its action is a participle that fits behind subject, and

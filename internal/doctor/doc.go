@@ -4,6 +4,8 @@
 // It promises that
 //   - Examine changes nothing but a schema of its own in which it plays the migrations,
 //     dropped at the end;
+//   - asked about some shards or tenants only, it tells of no others, and compares with
+//     all that it can;
 //   - only tenants of the same version are compared, by what their own goose table says;
 //   - what looked wrong because somebody worked on it meanwhile is looked at again
 //     before it is reported; only drift is told as it was seen, in one snapshot;

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -273,4 +274,36 @@ func TestScriptAndFilesMakeTheSame(t *testing.T) {
 			t.Errorf("fingerprints %v", sums)
 		}
 	})
+}
+
+// TestSelection: only what is asked for is examined and told of; without migrations it
+// is compared with all the same.
+func TestSelection(t *testing.T) {
+	t.Parallel()
+	set := load(t, one)
+	l := newLab(t, pgtest.Any(t), 6, set)
+	l.on(1, "ALTER TABLE item ADD COLUMN mine text")
+	l.on(2, "DROP SCHEMA tenant_t2 CASCADE")
+	execute(t, l.shards[0], "CREATE SCHEMA stray; COMMENT ON SCHEMA stray IS 'gormtenancy tenant gone 12'")
+	only := func(ids ...tenant.ID) func(tenant.Tenant) bool {
+		return func(t tenant.Tenant) bool { return slices.Contains(ids, t.ID) }
+	}
+	l.examine(Options{}, "drift t1 s1/tenant_t1", "missing_schema t2 s0/tenant_t2", "orphan_schema s0/stray")
+	for _, o := range []Options{{Set: set}, {}} {
+		o.Only = only("t0", "t1")
+		if r := l.examine(o, "drift t1 s1/tenant_t1"); r.Tenants != 2 || r.Examined != 2 {
+			t.Errorf("%+v", r)
+		}
+	}
+	l.examine(Options{Only: only("t1")}, "drift t1 s1/tenant_t1")
+	o := Options{Set: set, Only: only("t0")}
+	last := Progress{}
+	o.Progress = func(p Progress) { last = p }
+	if l.examine(o); last.Total != 1 {
+		t.Errorf("%d schemas were read", last.Total)
+	}
+	r := l.examine(Options{Shards: []string{"s0"}}, "missing_schema t2 s0/tenant_t2", "orphan_schema s0/stray")
+	if r.Tenants != 3 || len(r.Shards) != 1 || !strings.HasSuffix(r.Findings[0].Detail, "; 1 were not") {
+		t.Errorf("%+v", r)
+	}
 }

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ type patient struct {
 	registry.Entry
 	oid     uint32 // of its schema, 0 if it is not where it ought to be
 	read    bool
+	wanted  bool
 	sum     string // its structure's fingerprint
 	version int64  // its own
 }
@@ -29,6 +31,8 @@ type exam struct {
 	report   *Report
 	wards    map[string]*ward // by shard
 	patients []*patient
+	named    map[tenant.ID]bool // that are wanted
+	unseen   int                // shards that were not to be examined
 
 	// mu guards what follows while shards are read, and orders the calls of Progress.
 	mu         sync.Mutex
@@ -48,7 +52,7 @@ func Examine(ctx context.Context, reg *registry.Registry, o Options) (*Report, e
 	}
 	begun := time.Now()
 	x := &exam{
-		reg: reg, opts: o, report: &Report{Shards: []Shard{}, References: []Reference{}, Findings: []Finding{}}, wards: map[string]*ward{}, structures: map[string]*structure.Structure{},
+		reg: reg, opts: o, report: &Report{Shards: []Shard{}, References: []Reference{}, Findings: []Finding{}}, wards: map[string]*ward{}, named: map[tenant.ID]bool{}, structures: map[string]*structure.Structure{},
 	}
 	if err := x.run(ctx); err != nil {
 		return nil, fmt.Errorf("doctor: %w", err)
@@ -67,7 +71,11 @@ func (x *exam) run(ctx context.Context) error {
 		return err
 	}
 	for _, s := range shards {
-		x.wards[s.Name] = newWard(x, s.Name)
+		if len(x.opts.Shards) == 0 || slices.Contains(x.opts.Shards, s.Name) {
+			x.wards[s.Name] = newWard(x, s.Name)
+		} else {
+			x.unseen++
+		}
 	}
 	defer x.close(ctx)
 	x.each(func(w *ward) error { return w.list(ctx) })
@@ -84,7 +92,18 @@ func (x *exam) run(ctx context.Context) error {
 	if err := x.confirm(ctx); err != nil {
 		return err
 	}
-	return x.drift(ctx)
+	if err := x.drift(ctx); err != nil {
+		return err
+	}
+	if x.opts.Only != nil {
+		x.report.Findings = slices.DeleteFunc(x.report.Findings, func(f Finding) bool { return !x.named[f.Tenant] })
+	}
+	return nil
+}
+
+// wants reports whether a tenant is selected.
+func (x *exam) wants(t tenant.Tenant) bool {
+	return (x.opts.Only == nil || x.opts.Only(t)) && (len(x.opts.Shards) == 0 || slices.Contains(x.opts.Shards, t.Placement.Shard))
 }
 
 // each does the same on all shards that have not failed, beside each other.
@@ -118,13 +137,22 @@ func (x *exam) admit(ctx context.Context) error {
 		for _, e := range page {
 			p := &patient{Entry: e}
 			x.patients = append(x.patients, p)
+			p.wanted = x.wants(e.Tenant)
+			if p.wanted {
+				x.report.Tenants++
+				if e.State == tenant.StateArchived {
+					x.report.Archived++
+				}
+				x.named[e.ID] = true
+			}
 			if w := x.wards[e.Placement.Shard]; w != nil {
-				w.Tenants++
+				if p.wanted {
+					w.Tenants++
+				}
 				w.bySchema[e.Schema] = p
 			}
 		}
 		if len(page) < f.Limit {
-			x.report.Tenants = len(x.patients)
 			return nil
 		}
 		f.After = page[len(page)-1].ID
@@ -147,8 +175,10 @@ func (x *exam) took(w *ward, all []structure.Read) {
 		if x.structures[p.sum] == nil {
 			x.structures[p.sum] = r.Structure
 		}
-		w.Examined++
-		x.report.Examined++
+		if p.wanted {
+			w.Examined++
+			x.report.Examined++
+		}
 		w.versioned[p.ID] = r.Structure.Versioned()
 	}
 	x.done += len(all)

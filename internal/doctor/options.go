@@ -21,6 +21,12 @@ type Options struct {
 	// Target is the version below which tenants are behind. Default the latest of
 	// Set, else the highest that a tenant has.
 	Target int64
+	// Shards, if not empty, names the shards that are examined, with the tenants that
+	// have their place there.
+	Shards []string
+	// Only, if not nil, selects the tenants about which there are findings. Without a
+	// Set, the others are read too, to be compared with.
+	Only func(tenant.Tenant) bool
 	// PerShard is how many connections read each shard. Default 2.
 	PerShard int
 	// StuckAfter is how long a tenant may be in the state provisioning before that is

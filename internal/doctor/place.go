@@ -69,7 +69,7 @@ func (x *exam) placeOne(p *patient, seen []sighting) {
 	}
 	switch {
 	case here == nil && p.State != tenant.StateArchived && len(seen) == 0:
-		x.find(p.about(MissingSchema, "its schema is on no shard that was examined"+x.unseen(),
+		x.find(p.about(MissingSchema, "its schema is on no shard that was examined"+x.others(),
 			"restore the schema from a backup, or delete the tenant: tenantctl tenant delete "+string(p.ID)))
 	case here != nil && p.State == tenant.StateArchived && (p.Mark == "" || here.mark == p.Mark):
 		x.find(p.about(ArchivedSchema, "it is archived, and its schema is still there",
@@ -78,7 +78,7 @@ func (x *exam) placeOne(p *patient, seen []sighting) {
 		x.find(p.about(ForeignSchema, fmt.Sprintf("its schema says that it was made for another tenant or by another registry: %q", here.comment),
 			fmt.Sprintf("find out whose it is; if it is this tenant's: COMMENT ON SCHEMA %s IS NULL", tenant.QuoteIdent(p.Schema))))
 	}
-	if here != nil && p.State != tenant.StateArchived {
+	if here != nil && p.State != tenant.StateArchived && (p.wanted || x.opts.Set == nil) {
 		p.oid = here.OID
 		x.total++
 	}
@@ -142,18 +142,18 @@ func (w *ward) unclaimed() {
 	}
 }
 
-// unseen names the shards that were not examined.
-func (x *exam) unseen() string {
-	var names []string
+// others tells how many shards were not examined.
+func (x *exam) others() string {
+	n := x.unseen
 	for _, s := range x.wards {
 		if s.err != nil {
-			names = append(names, s.Name)
+			n++
 		}
 	}
-	if len(names) == 0 {
+	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %d were not", len(names))
+	return fmt.Sprintf("; %d were not", n)
 }
 
 // confirm looks again at what may have looked wrong only because it was changed between

@@ -117,15 +117,16 @@ type Shard struct {
 // Report is what an examination has found, each list in an order of its own that
 // depends on what it holds only.
 type Report struct {
-	Tenants  int `json:"tenants"`  // in the registry, archived ones included
+	Tenants  int `json:"tenants"`  // that were selected, archived ones included
 	Examined int `json:"examined"` // whose structure was read
+	Archived int `json:"archived"` // that have none
 	// Target is the version below which tenants are Behind.
 	Target     int64       `json:"target"`
 	Shards     []Shard     `json:"shards"`
 	References []Reference `json:"references"`
 	Findings   []Finding   `json:"findings"`
 	// Seconds is how long it took.
-	Seconds float64 `json:"seconds"`
+	Seconds float64 `json:"duration_seconds"`
 }
 
 // Healthy reports whether everything was examined, and nothing found.

@@ -182,7 +182,9 @@ func (w *ward) oneByOne(ctx context.Context, conn *pgx.Conn, batch []structure.S
 		case errors.As(err, &pg):
 			w.exam.find(w.bySchema[s.Name].about(Unreadable, err.Error(), "give the role of the shard's DSN the right to read the schema, then examine again"))
 			w.exam.mu.Lock()
-			w.exam.unreadable++
+			if w.bySchema[s.Name].wanted {
+				w.exam.unreadable++
+			}
 			w.exam.mu.Unlock()
 		case err != nil:
 			return nil, err
