@@ -65,7 +65,7 @@ type Config struct {
 	SpareTenants int
 	// DeleteEvery is how often tenants whose DeleteAfter has come are looked for, and
 	// deleted. Each is deleted by one process, however many look. Negative: this process
-	// deletes none. Default 1 min.
+	// deletes none, as befits a program that is opened for something else. Default 1 min.
 	DeleteEvery time.Duration
 	// Programs is the directory of pg_dump and pg_restore, which Archive, Restore and
 	// Copy run. They must be as new as the servers at least. Default: they are found by PATH.
