@@ -67,6 +67,20 @@ func (r *Registry) RecipeVersion(ctx context.Context, name string) (version int6
 	return version, nil
 }
 
+// RecipeVersions returns the numbers that RecipeVersion has given out. Schemas that were
+// made at such a version tell it nowhere: only what migrates them enters it.
+func (r *Registry) RecipeVersions(ctx context.Context) ([]int64, error) {
+	rows, err := r.questions.Query(ctx, r.sql.recipeVersions)
+	if err != nil {
+		return nil, failed(ctx, "list the recipes", err)
+	}
+	versions, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, failed(ctx, "list the recipes", err)
+	}
+	return versions, nil
+}
+
 // ShardConfig implements migrations.Fleet. The error is as Shard's, or says
 // that the DSN cannot be read.
 func (r *Registry) ShardConfig(ctx context.Context, name string) (*pgx.ConnConfig, error) {

@@ -40,7 +40,7 @@ type queries struct {
 	addName, removeName, names, byName                                  string
 	events, trimEvents                                                  string
 	shards, upsertShard, removeShard, lockShards, addHome, countTenants string
-	lagging, census, setVersions, recipeVersion                         string
+	lagging, census, setVersions, recipeVersion, recipeVersions         string
 	fingerprint                                                         string
 	endQueries
 	roleQueries
@@ -136,6 +136,7 @@ func newQueries(schema string) queries {
 		setVersions: expand(`UPDATE {tenants} t SET version = u.v, updated_at = now()
 			FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u (shard, name, v)
 			WHERE t.shard = u.shard AND t.schema_name = u.name AND t.version <> u.v`),
+		recipeVersions: expand("SELECT version FROM {recipes}"),
 		recipeVersion: expand(`WITH known AS (SELECT version FROM {recipes} WHERE name = $1),
 			made AS (INSERT INTO {recipes} (name) SELECT $1 WHERE NOT EXISTS (SELECT FROM known) ON CONFLICT DO NOTHING RETURNING version)
 			SELECT version FROM known UNION ALL SELECT version FROM made`),

@@ -307,3 +307,20 @@ func TestSelection(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// Schemas that models made have no table of goose's until something migrates them.
+func TestVersionsOfModels(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, pgtest.Any(t), 3, load(t, one, two))
+	l.on(1, "DROP TABLE goose_db_version")
+	l.examine(Options{}, "unversioned t1 s1/tenant_t1")
+	for want, name := range []string{1: "models:a", 2: "models:b"} {
+		if name == "" {
+			continue
+		}
+		if got, err := l.RecipeVersion(t.Context(), name); err != nil || got != int64(want) {
+			t.Fatal(got, err)
+		}
+	}
+	l.examine(Options{})
+}

@@ -33,6 +33,7 @@ type exam struct {
 	patients []*patient
 	named    map[tenant.ID]bool // that are wanted
 	unseen   int                // shards that were not to be examined
+	numbered []int64            // versions that schemas need not tell
 
 	// mu guards what follows while shards are read, and orders the calls of Progress.
 	mu         sync.Mutex
@@ -68,6 +69,9 @@ func Examine(ctx context.Context, reg *registry.Registry, o Options) (*Report, e
 func (x *exam) run(ctx context.Context) error {
 	shards, err := x.reg.Shards(ctx)
 	if err != nil {
+		return err
+	}
+	if x.numbered, err = x.reg.RecipeVersions(ctx); err != nil {
 		return err
 	}
 	for _, s := range shards {
@@ -218,7 +222,7 @@ func (x *exam) versions() {
 				fmt.Sprintf("register version %d", p.version))
 			f.Fixable = p.State != tenant.StateMoving
 			x.find(f)
-		case !own && p.Version != 0:
+		case !own && p.Version != 0 && !slices.Contains(x.numbered, p.Version):
 			x.find(p.about(Unversioned, fmt.Sprintf("the registry says version %d, and its schema has no table %s", p.Version, structure.VersionTable),
 				"restore the table, or have goose make it and enter the versions that the schema has, then examine again"))
 		}
