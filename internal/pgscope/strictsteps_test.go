@@ -162,3 +162,39 @@ func TestUnreadableSettings(t *testing.T) {
 		}
 	})
 }
+
+// What doc.go says of batches and of prepared texts. Should one of these fail one day,
+// that can go.
+func TestStrictRemainsOnTheConnection(t *testing.T) {
+	onEach(t, func(t *testing.T, dsn string) {
+		b := newBucket(t, dsn, 2)
+		b.exec("create function t0.become(text) returns text language sql as $$ select set_config('search_path', 't1', true), set_config('role', $1, true); select $1 $$")
+		c, err := b.open(1).Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := texts(as(t, "t1"), c, "select 'a value of t1'"); err != nil {
+			t.Fatal(err)
+		}
+		got, err := texts(as(t, "t0"), c, "select statement from pg_prepared_statements")
+		if err != nil || !strings.Contains(strings.Join(got, " "), "a value of t1") {
+			t.Errorf("prepared texts: %q, %v", got, err)
+		}
+		err = c.Raw(func(dc any) error {
+			batch := &pgx.Batch{}
+			batch.Queue("select become('" + b.role("t1") + "')")
+			batch.Queue("select owner from who")
+			answers := dc.(*Conn).Conn().SendBatch(as(t, "t0"), batch)
+			_, err := answers.Exec()
+			var got string
+			if err = errors.Join(err, answers.QueryRow().Scan(&got), answers.Close()); got != "t1" {
+				t.Errorf("the rest of a batch read %q, %v", got, err)
+			}
+			return err
+		})
+		if err != nil {
+			t.Errorf("a batch: %v", err)
+		}
+	})
+}
