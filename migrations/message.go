@@ -80,8 +80,10 @@ func (p place) searchPath() string {
 
 // prelude scopes a transaction to the tenant, and orders those who would migrate it.
 // The cast makes a missing schema an error (3F000), which a search path passes over.
+// A temporary table that the tenant before left, in a block or a function, must not be
+// taken for this one's.
 func (p place) prelude(b *strings.Builder) {
-	fmt.Fprintf(b, "SELECT %s::pg_catalog.regnamespace, pg_catalog.set_config('search_path', %s, true)",
+	fmt.Fprintf(b, "DISCARD TEMP;\nSELECT %s::pg_catalog.regnamespace, pg_catalog.set_config('search_path', %s, true)",
 		literal(tenant.QuoteIdent(p.schema)), literal(p.searchPath()))
 	for _, limit := range []struct {
 		name string

@@ -30,10 +30,12 @@
 // context is denied. What tenants share (WithSearchPath) they must be granted, to PUBLIC.
 //
 // It does not stop what the schema's owner has made: functions that set the role
-// (which reach the other tenants of the login, for the statement), that run text, or are
+// (which reach the other tenants of the login, for the statement or the rest of its
+// batch), that run text, or are
 // SECURITY DEFINER; views over other schemas. It does not stop unknown functions of
 // extensions that run text, hides no names, definitions and sizes (pg_catalog is
-// everybody's), and keeps neither advisory locks nor LISTEN and NOTIFY apart. Shared and
+// everybody's) and not the texts that were prepared on the connection
+// (pg_prepared_statements: put values into arguments, not into texts), and keeps neither advisory locks nor LISTEN and NOTIFY apart. Shared and
 // bare statements, and a new tenant's provisioner, run as the shard's own user.
 //
 // It does not hold tenants' data, decide placements (registry) or read HTTP

@@ -1,39 +1,29 @@
 package tenantplugin
 
 import (
-	"regexp"
-	"strings"
-)
+	"slices"
 
-// token matches one token of a FROM list: a comment, a quoted name, a literal, a
-// name or number, or a character.
-var token = regexp.MustCompile(`(?s)--[^\n]*|/\*.*?\*/|"(?:[^"]|"")*"|'(?:[^']|'')*'|[\pL_][\pL\pN_$]*|\S`)
+	"github.com/gormtenancy/gormtenancy/internal/sqltext"
+)
 
 // fromList reads a FROM list as GORM's Table takes it (`a AS x, b JOIN c ON ...`).
 // It is no parser: what stands in subqueries, arguments and conditions is an
 // application's own SQL.
 type fromList struct {
-	tokens []string
+	tokens []sqltext.Token
 	at     int
 }
 
 func newFromList(text string) *fromList {
-	all := token.FindAllString(text, -1)
-	l := &fromList{tokens: all[:0]}
-	for _, t := range all {
-		if !strings.HasPrefix(t, "--") && !strings.HasPrefix(t, "/*") {
-			l.tokens = append(l.tokens, t)
-		}
-	}
-	return l
+	return &fromList{tokens: slices.Collect(sqltext.Tokens(text))}
 }
 
-// peek returns the token n places ahead in lower case, or "".
-func (l *fromList) peek(n int) string {
+// peek returns the token n places ahead, or an empty one.
+func (l *fromList) peek(n int) sqltext.Token {
 	if l.at+n >= len(l.tokens) {
-		return ""
+		return sqltext.Token{}
 	}
-	return strings.ToLower(l.tokens[l.at+n])
+	return l.tokens[l.at+n]
 }
 
 // schemas returns the schemas that are written out in front of the list's tables,
@@ -41,17 +31,17 @@ func (l *fromList) peek(n int) string {
 func (l *fromList) schemas() (found []string) {
 	table := true // the next name is a table's
 	for ; l.at < len(l.tokens); l.at++ {
-		switch word := l.peek(0); {
-		case word == "(":
+		switch t := l.peek(0); {
+		case t.Is("("):
 			if !table || isQuery(l.peek(1)) {
 				l.skip()
 				table = false
 			}
-		case word == ",", word == "join", word == "only", word == "lateral", word == "from":
+		case t.Is(","), t.Word("join"), t.Word("only"), t.Word("lateral"), t.Word("from"), t.Word("table"):
 			table = true
-		case table && isName(word):
-			if l.peek(1) == "." {
-				found = append(found, unquote(l.tokens[l.at]))
+		case table && t.Kind == sqltext.Name:
+			if l.peek(1).Is(".") {
+				found = append(found, t.Text)
 			}
 			table = false
 		}
@@ -62,10 +52,10 @@ func (l *fromList) schemas() (found []string) {
 // skip goes to the parenthesis that closes the one at hand.
 func (l *fromList) skip() {
 	for depth := 0; l.at < len(l.tokens); l.at++ {
-		switch l.tokens[l.at] {
-		case "(":
+		switch t := l.tokens[l.at]; {
+		case t.Is("("):
 			depth++
-		case ")":
+		case t.Is(")"):
 			if depth--; depth == 0 {
 				return
 			}
@@ -73,16 +63,4 @@ func (l *fromList) skip() {
 	}
 }
 
-func isQuery(word string) bool { return word == "select" || word == "values" || word == "with" }
-
-func isName(word string) bool {
-	return word[0] == '"' || word[0] == '_' || word[0] >= 'a' && word[0] <= 'z' || word[0] >= 0x80
-}
-
-// unquote returns the name that PostgreSQL reads.
-func unquote(name string) string {
-	if name[0] != '"' {
-		return strings.ToLower(name)
-	}
-	return strings.ReplaceAll(name[1:len(name)-1], `""`, `"`)
-}
+func isQuery(t sqltext.Token) bool { return t.Word("select") || t.Word("values") || t.Word("with") }

@@ -22,7 +22,7 @@ func (p *Plugin) refused(st *gorm.Statement) error {
 	if _, ok := st.Clauses[usingClause]; ok {
 		return errUse
 	}
-	return errors.Join(p.checkTable(st), p.checkClauses(st.Clauses), p.checkJoins(st))
+	return errors.Join(p.checkTable(st), p.checkClauses(st.Clauses), p.checkJoins(st), p.checkValues(st.Dest))
 }
 
 // checkTable looks at the model's table, and at Table's.
@@ -90,6 +90,59 @@ func (p *Plugin) checkValue(value any) error {
 		return checkAll(p, v)
 	case map[string]any:
 		return checkAll(p, slices.Collect(maps.Values(v)))
+	}
+	return p.checkCondition(value)
+}
+
+// checkCondition is checkValue for the clauses and conditions that compare or assign.
+func (p *Plugin) checkCondition(value any) error {
+	compares := func(column, value any) error { return errors.Join(p.checkValue(column), p.checkValue(value)) }
+	switch v := value.(type) {
+	case clause.Eq:
+		return compares(v.Column, v.Value)
+	case clause.Neq:
+		return compares(v.Column, v.Value)
+	case clause.Gt:
+		return compares(v.Column, v.Value)
+	case clause.Gte:
+		return compares(v.Column, v.Value)
+	case clause.Lt:
+		return compares(v.Column, v.Value)
+	case clause.Lte:
+		return compares(v.Column, v.Value)
+	case clause.Like:
+		return compares(v.Column, v.Value)
+	case clause.IN:
+		return errors.Join(p.checkValue(v.Column), checkAll(p, v.Values))
+	case clause.OrderBy:
+		return p.checkValue(v.Expression)
+	case clause.GroupBy:
+		return checkAll(p, v.Having)
+	case clause.Set:
+		return checkAll(p, v)
+	case clause.Assignment:
+		return p.checkValue(v.Value)
+	case clause.OnConflict:
+		return errors.Join(p.checkValue(v.DoUpdates), p.checkValue(v.Where), p.checkValue(v.TargetWhere))
+	}
+	return nil
+}
+
+// checkValues looks at what a statement writes, where that is no model's.
+func (p *Plugin) checkValues(dest any) error {
+	switch v := dest.(type) {
+	case map[string]any:
+		return p.checkValue(v)
+	case []map[string]any:
+		return checkAll(p, v)
+	case *map[string]any:
+		if v != nil {
+			return p.checkValue(*v)
+		}
+	case *[]map[string]any:
+		if v != nil {
+			return checkAll(p, *v)
+		}
 	}
 	return nil
 }

@@ -28,10 +28,11 @@ const copyOrigin = "copy."
 //
 // It runs pg_dump (Config.Programs), twice, for the structure only. What the structure
 // needs from outside the schema, extensions and functions, must be on the new shard.
+// A name that rows hold as a text, for a function that executes it, is copied as it is.
 //
 // The error wraps ErrNotCopyable for a schema with foreign keys, views or partitions
-// that reach out of it, functions that write out its name, foreign tables, extensions or
-// large objects; ErrPrograms; ErrState if the source neither serves nor is suspended;
+// that reach out of it, functions that write out its name, or are handed it as a text by
+// a trigger or a default, foreign tables, extensions or large objects; ErrPrograms; ErrState if the source neither serves nor is suspended;
 // or is as Create's.
 func (r *Registry) Copy(ctx context.Context, from tenant.ID, spec tenant.Spec) (tenant.Tenant, error) {
 	t, err := r.copy(ctx, from, spec)

@@ -203,7 +203,11 @@ func (c *copying) dump(ctx context.Context) (before, after string, err error) {
 				"--no-owner", "--no-privileges", "--no-tablespaces", "--no-table-access-method", "--no-security-labels",
 				"--no-publications", "--no-subscriptions", "--no-password", "--encoding=UTF8",
 			}})
-			*to = structure.Requalify(withoutSession(out.String()), c.source.Schema, c.target.Schema, c.known)
+			ddl := withoutSession(out.String())
+			*to = structure.Requalify(ddl, c.source.Schema, c.target.Schema, c.known)
+			if by := structure.Passes(ddl, c.source.Schema, c.known); err == nil && by != "" {
+				err = fmt.Errorf("%w: a text that names the schema is handed to %s (by a trigger, a default, a view): leave that to the search path", ErrNotCopyable, tenant.QuoteIdent(by))
+			}
 			return err
 		})
 	}

@@ -22,9 +22,10 @@ func (r *Registry) SetMigrations(set *migrations.Set, visible []string, apply Pr
 }
 
 // InScope returns the script that runs ddl under the search path of a tenant's
-// statement, the schemas of visible behind its own.
+// statement, the schemas of visible behind its own. Temporary tables that the
+// connection has of another's go first.
 func InScope(ddl string, visible []string) Script {
 	return func(schema string) string {
-		return fmt.Sprintf("SELECT pg_catalog.set_config('search_path', %s, true);\n%s", pgscope.PathLiteral(schema, visible), ddl)
+		return fmt.Sprintf("DISCARD TEMP;\nSELECT pg_catalog.set_config('search_path', %s, true);\n%s", pgscope.PathLiteral(schema, visible), ddl)
 	}
 }

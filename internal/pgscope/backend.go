@@ -114,7 +114,9 @@ func (w *wire) dispose(t byte, size int) bool {
 		w.pass = size
 		return true
 	case 'S':
-		w.reported(body)
+		if w.reported(body); w.broken != nil {
+			return false
+		}
 		w.pass = size
 		return true
 	case 'Z':
@@ -197,13 +199,17 @@ func (w *wire) completed(body []byte) {
 }
 
 // reported notices a path that somebody else set, where the server tells (18
-// and later report search_path).
+// and later report search_path), and settings under which texts cannot be read.
 func (w *wire) reported(body []byte) {
 	name, rest, ok := bytes.Cut(body, []byte{0})
+	value, _, _ := bytes.Cut(rest, []byte{0})
+	if ok && !readable(string(name), string(value)) {
+		w.broken = errUnreadable
+		return
+	}
 	if !ok || string(name) != "search_path" || w.status != txOpen {
 		return
 	}
-	value, _, _ := bytes.Cut(rest, []byte{0})
 	if !bytes.Equal(value, w.path.append(nil, w.scope.Schema)) {
 		w.dirty = true
 	}

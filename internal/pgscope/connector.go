@@ -116,6 +116,11 @@ func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(errors.New("pgscope: the connection does not run over the wire"), dc.Close())
 	}
+	for _, name := range []string{stringsSetting, encodingSetting} {
+		if !readable(name, std.Conn().PgConn().ParameterStatus(name)) {
+			return nil, errors.Join(errUnreadable, dc.Close())
+		}
+	}
 	w.settle()
 	conn := &Conn{std: std, wire: w, cfg: &c.cfg}
 	if err := conn.checkHooks(ctx); err != nil {

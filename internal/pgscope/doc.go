@@ -32,7 +32,8 @@
 // session is the login's, which may do nothing.
 //
 //	extended     Bind Execute(set_config path, set_config role) + client's messages + Sync
-//	transaction  BEGIN + SET LOCAL search_path + SET LOCAL ROLE + the statement
+//	transaction  BEGIN + SET LOCAL search_path + SET LOCAL ROLE + the statement;
+//	             later statements as outside of one, each with its scope again
 //	simple       never, but for pgx's own COPY
 //
 // So the server denies what the role may not, whatever a text names, and takes one
@@ -41,7 +42,13 @@
 // role, run text, or are SECURITY DEFINER; views of the schema's owner; extensions'
 // functions that run text and are not known here; what PUBLIC may (pg_catalog's names and
 // definitions, advisory locks, notifications). The first two reach the tenants of
-// the same login, for the statement. TestStrictRemains shows each.
+// the same login, for the statement, or for the rest of a batch (pgx.SendBatch), which
+// is sent with one scope. TestStrictRemains shows each. pg_prepared_statements has the
+// texts that other tenants' statements were prepared from on the connection.
+//
+// The texts that are checked are those that pgx sends, and the server must read them as
+// package sqltext does: a session with standard_conforming_strings = off or a client
+// encoding like SJIS is refused, and lost if something switches it on later.
 //
 // It does not pool, route or retry (but for what the server refused to begin: a
 // stale plan, the fence), and it does not see through functions, DO blocks or PREPARE.

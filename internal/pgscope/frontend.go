@@ -62,6 +62,9 @@ func (w *wire) frontend(msg []byte) error {
 	case 'Q':
 		return w.simple(msg)
 	case 'P', 'B', 'E', 'D':
+		if err := w.review(msg); err != nil {
+			return err
+		}
 		w.openGroup()
 		if !w.scoped {
 			if err := w.insert(msg); err != nil {
@@ -187,9 +190,11 @@ func (w *wire) needsPath() bool {
 	return w.scope.Schema != "" && (w.status == txIdle || w.status == txOpen && w.dirty)
 }
 
-// claim notes that a statement of the scope is on its way.
+// claim notes that a statement of the scope is on its way. In strict mode the next one
+// of the transaction sets the scope again: what a cursor, a default or a trigger calls
+// no text shows, and it may take another role on.
 func (w *wire) claim() {
-	w.owner, w.dirty = w.scope.Owner, false
+	w.owner, w.dirty = w.scope.Owner, w.strict
 	w.served, w.last = true, w.scope.Owner
 }
 

@@ -1,6 +1,7 @@
 package pgscope
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,15 @@ import (
 // inspect refuses text that would step out of its scope, and notes text that
 // leaves something behind on the session.
 func inspect(w *wire, text string) (sqltext.Facts, error) {
+	facts, err := w.judge(text)
+	if err == nil && facts.SessionState() {
+		w.taint()
+	}
+	return facts, err
+}
+
+// judge refuses text that would step out of its scope.
+func (w *wire) judge(text string) (sqltext.Facts, error) {
 	facts := sqltext.Of(text)
 	if why := facts.Escape(); why != "" {
 		return facts, fmt.Errorf("%w: %s", tenant.ErrForbidden, why)
@@ -19,10 +29,45 @@ func inspect(w *wire, text string) (sqltext.Facts, error) {
 	if w.strict && facts.RunsText() {
 		return facts, errRunsText
 	}
-	if facts.SessionState() {
-		w.taint()
-	}
 	return facts, nil
+}
+
+// review is inspect for the text of a Parse message: a pgx.QueryRewriter makes that of
+// another one, which was inspected. w.mu is held.
+func (w *wire) review(msg []byte) error {
+	if msg[0] != 'P' || w.arm != armScope && w.arm != armCopy {
+		return nil
+	}
+	_, rest, _ := bytes.Cut(msg[headerLen:], []byte{0})
+	text, _, _ := bytes.Cut(rest, []byte{0})
+	facts, err := w.judge(string(text))
+	w.tainted = w.tainted || facts.SessionState()
+	return err
+}
+
+// The settings on which the reading of a text depends (see package sqltext). A server
+// tells of both when it is connected to, and when they change.
+const (
+	stringsSetting  = "standard_conforming_strings"
+	encodingSetting = "client_encoding"
+)
+
+var errUnreadable = errors.New("pgscope: with this standard_conforming_strings or client_encoding the server reads statements otherwise than they were checked: use on, and UTF8")
+
+// readable reports whether a setting's value lets texts be read. The encodings that do
+// not are those in which a byte of ASCII may be the second half of a character; a
+// database has none of them, only a client.
+func readable(setting, value string) bool {
+	switch setting {
+	case stringsSetting:
+		return value == "on"
+	case encodingSetting:
+		switch value {
+		case "SJIS", "SHIFT_JIS_2004", "BIG5", "GBK", "UHC", "JOHAB", "GB18030":
+			return false
+		}
+	}
+	return true
 }
 
 // Names find what an earlier owner left on the session in two ways: temporary

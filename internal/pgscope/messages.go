@@ -3,6 +3,8 @@ package pgscope
 import (
 	"crypto/rand"
 	"encoding/binary"
+
+	"github.com/gormtenancy/gormtenancy/internal/sqltext"
 )
 
 // The frontend and backend messages that the wire makes itself. Format: one
@@ -48,11 +50,12 @@ const (
 
 // These are their names on the server. They are named, because an unnamed one
 // would destroy pgx's own unnamed statement, and the names cannot be guessed,
-// because SQL's EXECUTE could set the path by them.
+// because SQL's EXECUTE could set the path by them; who looks them up in
+// pg_prepared_statements is refused by their prefix.
 var (
-	scopeStmt = "gormtenancy_" + rand.Text()
-	fenceStmt = "gormtenancy_" + rand.Text()
-	tempsStmt = "gormtenancy_" + rand.Text()
+	scopeStmt = sqltext.StatementPrefix + rand.Text()
+	fenceStmt = sqltext.StatementPrefix + rand.Text()
+	tempsStmt = sqltext.StatementPrefix + rand.Text()
 )
 
 // begin starts a message of type t in b and returns where its length goes.

@@ -201,7 +201,8 @@ func (s *scanner) catalogName(t token) {
 	case n == "" || n == "pg_catalog" || !strings.HasPrefix(n, "pg_") || known([]byte(n)):
 		return
 	case n == "pg_settings":
-		if s.settings = true; s.updates {
+		// A view of it is updated as it is, by another name.
+		if s.settings = true; s.updates || s.stmt.command == wCreate {
 			s.facts.escape(escapeSettingsView)
 		}
 	case strings.HasPrefix(n, "pg_temp"):

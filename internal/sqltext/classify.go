@@ -1,5 +1,11 @@
 package sqltext
 
+import "strings"
+
+// StatementPrefix begins the names of the prepared statements that set the scope,
+// which every session can read in pg_prepared_statements. No text may run them.
+const StatementPrefix = "gormtenancy_"
+
 // Classify reads text once and returns what it found out. It does not
 // allocate, never panics and takes any text, also one that PostgreSQL would
 // refuse. It costs some 4 ns per byte: see Cache for texts that come again.
@@ -83,6 +89,9 @@ func (s *scanner) name(t token) {
 	s.stmt.words++
 	s.catalogName(t)
 	s.queryName(t)
+	if s.last.word == wRuns && strings.HasPrefix(s.text[t.start:t.end], StatementPrefix) {
+		s.facts.escape(escapeStatement)
+	}
 	if first {
 		s.stmt.command = t.word
 		s.begin(t.word)

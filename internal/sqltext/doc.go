@@ -21,5 +21,6 @@
 //     of the application, set_config from within them. Only a database role per
 //     tenant can stop that; RunsText tells what it has to refuse then.
 //   - It assumes the server's defaults standard_conforming_strings = on and a
-//     client encoding of UTF-8. Text that changes either is an Escape.
+//     client encoding of UTF-8. Text that changes either is an Escape, and package
+//     pgscope refuses sessions that have others.
 package sqltext

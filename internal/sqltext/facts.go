@@ -60,6 +60,7 @@ const (
 	escapeUnicodeName
 	escapeSettingsView
 	escapeLexing
+	escapeStatement
 )
 
 var reasons = [...]string{
@@ -69,8 +70,9 @@ var reasons = [...]string{
 	escapeAll:               "it resets the whole session (RESET ALL, DISCARD ALL); reset single settings by name",
 	escapeUnreadableSetting: "it calls set_config for a setting that is not a plain literal; write the setting's name into the text",
 	escapeUnicodeName:       "it has a name in Unicode escapes (U&\"...\"), which cannot be checked; write the name out",
-	escapeSettingsView:      "it updates pg_settings; use SET LOCAL",
+	escapeSettingsView:      "it updates pg_settings, or makes what could be updated of it; use SET LOCAL",
 	escapeLexing:            "it changes how statement text is read (standard_conforming_strings, client_encoding)",
+	escapeStatement:         "it executes a prepared statement that sets the scope",
 }
 
 // ReadOnly reports whether the text is provably read only, so that a hot

@@ -35,21 +35,6 @@ func Requalify(text, from, to string, known map[string]bool) string {
 	return b.String() + text[kept:]
 }
 
-// Mentions reports whether a text qualifies one of the names with the schema, be it in
-// a literal: in what a function executes, for instance.
-func Mentions(text, schema string, known map[string]bool) bool {
-	tokens := slices.Collect(sqltext.Tokens(text))
-	for i, t := range tokens {
-		if qualifies(tokens, i, schema, known) {
-			return true
-		}
-		if t.Kind == sqltext.Literal && strings.Contains(t.Text, schema) && Mentions(t.Text, schema, known) {
-			return true
-		}
-	}
-	return false
-}
-
 // qualifies reports whether a token is the schema's name in front of one of its names.
 func qualifies(tokens []sqltext.Token, i int, schema string, known map[string]bool) bool {
 	if t := tokens[i]; t.Kind != sqltext.Name || t.Text != schema || i+2 >= len(tokens) || !tokens[i+1].Is(".") {
@@ -67,6 +52,10 @@ func qualifies(tokens []sqltext.Token, i int, schema string, known map[string]bo
 
 // castTo reports whether a cast to a type, or to one that begins so, follows.
 func castTo(tokens []sqltext.Token, kind string) bool {
+	// ('a.b'::text)::regclass is looked up anew each time.
+	if len(tokens) > 3 && tokens[0].Is(":") && tokens[1].Is(":") && tokens[2].Word("text") && tokens[3].Is(")") {
+		tokens = tokens[4:]
+	}
 	return len(tokens) > 2 && tokens[0].Is(":") && tokens[1].Is(":") && tokens[2].Kind == sqltext.Name && strings.HasPrefix(tokens[2].Text, kind) ||
 		len(tokens) > 4 && tokens[0].Is(":") && tokens[1].Is(":") && tokens[2].Word("pg_catalog") && strings.HasPrefix(tokens[4].Text, kind)
 }
