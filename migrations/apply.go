@@ -191,7 +191,7 @@ func (b *batchRun) ask(t tenant.Tenant, st *step, cause error) (int64, error) {
 	}
 	defer release(ctx, conn, st)
 	p := b.place(t, st)
-	p.expect, p.createIfNotThere = nil, false
+	p.expect, p.createIfNotThere, p.discard = nil, false, true
 	var text strings.Builder
 	p.prelude(&text)
 	p.report(&text)

@@ -40,6 +40,7 @@ type place struct {
 	expect           *step // nil: any version
 	createIfNotThere bool
 	untracked        bool // a table without a version says nothing
+	discard          bool // the connection may have temporary objects
 	how              look
 }
 
@@ -83,8 +84,14 @@ func (p place) searchPath() string {
 // A temporary table that the tenant before left, in a block or a function, must not be
 // taken for this one's.
 func (p place) prelude(b *strings.Builder) {
-	fmt.Fprintf(b, "DISCARD TEMP;\nSELECT %s::pg_catalog.regnamespace, pg_catalog.set_config('search_path', %s, true)",
+	if p.discard {
+		b.WriteString("DISCARD TEMP;\n")
+	}
+	fmt.Fprintf(b, "SELECT %s::pg_catalog.regnamespace, pg_catalog.set_config('search_path', %s, true)",
 		literal(tenant.QuoteIdent(p.schema)), literal(p.searchPath()))
+	if !p.discard { // to see whether it has some is cheaper
+		b.WriteString(", CASE pg_catalog.pg_my_temp_schema() WHEN 0 THEN 0 ELSE ('" + hasTemps + "' || pg_catalog.pg_my_temp_schema())::integer END")
+	}
 	for _, limit := range []struct {
 		name string
 		time.Duration
@@ -239,6 +246,9 @@ var errLookAgain = errors.New("look again")
 // ErrGaps says that a tenant lacks a version below the one that it has.
 var ErrGaps = errors.New("a version below the tenant's own was never applied: number the file anew, behind the others, or apply it by hand and enter it in " + versionTable)
 
+// hasTemps is in the error of a message that was not to discard temporary objects.
+const hasTemps = "gormtenancy: temporary objects in schema "
+
 var checked = regexp.MustCompile(`gormtenancy: (?:id|version) (\d+)(?:, has (\d+))?`)
 
 // unexpected turns a failing look into *elsewhere, ErrGaps, or errLookAgain; any other
@@ -250,6 +260,9 @@ func (p *place) unexpected(st *step, err error) error {
 	}
 	m := checked.FindStringSubmatch(pg.Message)
 	switch {
+	case !p.discard && strings.Contains(pg.Message, hasTemps):
+		p.discard = true
+		return errLookAgain
 	case m == nil:
 		return err
 	case m[2] == "":

@@ -23,7 +23,7 @@ const (
 	// batchSize bounds how many tenants are locked, and registered, at once, and
 	// batchesOf how many for each connection.
 	batchSize = 100
-	batchesOf = 25
+	batchesOf = 50
 	// lead is how long before its migration others hear of a tenant. Mostly it has
 	// passed while the batch before ran.
 	lead       = 20 * time.Millisecond
