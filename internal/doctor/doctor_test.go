@@ -91,6 +91,17 @@ func TestMigrationsThatCannotBePlayedLeaveTheMajority(t *testing.T) {
 	}
 }
 
+// TestVersionsWithoutGoose: what models make has a version and no table of goose's, so
+// that only where files are given its want is a finding.
+func TestVersionsWithoutGoose(t *testing.T) {
+	t.Parallel()
+	set := load(t, one)
+	l := newLab(t, pgtest.Any(t), 2, set)
+	l.on(1, "DROP TABLE goose_db_version")
+	l.examine(Options{})
+	l.examine(Options{Set: set}, "unversioned t1 s1/tenant_t1")
+}
+
 func TestPlacesAreFound(t *testing.T) {
 	t.Parallel()
 	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
