@@ -3,6 +3,8 @@ package doctor
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,10 +13,33 @@ import (
 )
 
 // confirm looks again at what may have looked wrong only because it was changed between
-// two questions.
+// two questions. A schema is renamed before its row says so, which may take a moment: it
+// is looked at some times more.
 func (x *exam) confirm(ctx context.Context) error {
+	err := x.keep(ctx, func(Finding) bool { return true })
+	renamed := func(f Finding) bool { return f.Kind == WrongSchema }
+	for wait := renaming / 8; wait <= renaming && err == nil && slices.ContainsFunc(x.report.Findings, renamed); wait *= 2 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+		err = x.keep(ctx, renamed)
+	}
+	return err
+}
+
+// renaming is the longest pause in which a row is awaited that is to say a new name.
+const renaming = 400 * time.Millisecond
+
+// keep looks again at the findings of which doubt is true, and keeps what is still so.
+func (x *exam) keep(ctx context.Context, doubt func(Finding) bool) error {
 	kept := x.report.Findings[:0]
 	for _, f := range x.report.Findings {
+		if !doubt(f) {
+			kept = append(kept, f)
+			continue
+		}
 		still, err := x.still(ctx, f)
 		if err != nil {
 			return err

@@ -223,7 +223,7 @@ func (x *exam) versions() {
 				"restore the table, or have goose make it and enter the versions that the schema has, then examine again"))
 		}
 		if p.version < target {
-			x.find(p.about(Behind, fmt.Sprintf("it has version %d of %d", p.version, target), "migrate it: tenantctl migrate up, or what the application does by its models (migrations.Run)"))
+			x.find(p.about(Behind, fmt.Sprintf("it has version %d of %d", p.version, target), "migrate it: tenantctl migrate up, or migrations.Run in the application"))
 		}
 	}
 }
