@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -32,11 +31,6 @@ func (r *Registry) Lagging(ctx context.Context, q migrations.Lag) ([]tenant.Tena
 	return page, nil
 }
 
-func scanTenant(row pgx.CollectableRow) (tenant.Tenant, error) {
-	rec, err := scan(row)
-	return rec.Tenant, err
-}
-
 // Census implements migrations.Fleet. The error wraps tenant.ErrUnavailable.
 func (r *Registry) Census(ctx context.Context) ([]migrations.Count, error) {
 	rows, err := r.questions.Query(ctx, r.sql.census)
@@ -48,23 +42,6 @@ func (r *Registry) Census(ctx context.Context) ([]migrations.Count, error) {
 		return nil, failed(ctx, "count tenants by version", err)
 	}
 	return counts, nil
-}
-
-// RecipeVersion returns the number of a recipe that brings none of its own. A recipe
-// that is asked for later than another, by any process, has a higher one. The error
-// wraps tenant.ErrUnavailable.
-func (r *Registry) RecipeVersion(ctx context.Context, name string) (version int64, err error) {
-	// Another process may enter it between the statement's look and its insert.
-	for range 2 {
-		err = r.questions.QueryRow(ctx, r.sql.recipeVersion, name).Scan(&version)
-		if !errors.Is(err, pgx.ErrNoRows) {
-			break
-		}
-	}
-	if err != nil {
-		return 0, failed(ctx, "number the recipe", err)
-	}
-	return version, nil
 }
 
 // ShardConfig implements migrations.Fleet. The error is as Shard's, or says
