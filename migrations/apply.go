@@ -181,7 +181,7 @@ func release(ctx context.Context, conn *pgxpool.Conn, st *step) {
 }
 
 // ask finds out, after the end of the run, what became of a step whose answer
-// was lost. The table's lock orders it behind a transaction that still runs.
+// was lost. The lock on the shard orders it behind a transaction that still runs.
 func (b *batchRun) ask(t tenant.Tenant, st *step, cause error) (int64, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.caller), cleanup)
 	defer cancel()

@@ -7,7 +7,7 @@
 // that only takes notes. Run sends a tenant's pending versions, one after the other,
 // as one message in one transaction, together with the rows of goose's own table in
 // the tenant's schema. That table is the truth: goose by itself goes on where Run
-// stopped, and the other way round. The register's version is a copy, by which an
+// stopped, and the other way round. The registry's version is a copy, by which an
 // up-to-date tenant costs no query at all.
 //
 // Run promises that
@@ -15,7 +15,8 @@
 //     between, and none twice (files that say NO TRANSACTION excepted, whose
 //     failure is ErrNotUndone);
 //   - one process at a time works on a tenant: under its lock in the control plane,
-//     and under a lock of goose's table or of the session on its shard;
+//     and under an advisory lock on its shard, of the transaction or, where a step is
+//     none, of the session;
 //   - statements do not wait for locks longer than Options.LockTimeout, so that the
 //     application does not queue up behind them; the tenant is tried again later;
 //   - rings come one after the other, and no further tenant is begun once more

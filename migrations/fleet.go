@@ -8,7 +8,7 @@ import (
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
-// Fleet is the register of the tenants; *registry.Registry is one. Its versions
+// Fleet is who knows the tenants; *registry.Registry is one. Its versions
 // are a copy of what the tenants' own tables say.
 type Fleet interface {
 	// Lagging returns a page of the tenants on one side of a version, spare ones

@@ -87,7 +87,7 @@ func (b *batchRun) goStep(t tenant.Tenant, st *step) (int64, error) {
 		return unknownVersion, fmt.Errorf("%s: %w: %w", st.parts[0].source, ErrUnknownOutcome, err)
 	case err != nil:
 		return unknownVersion, failed
-	case failed != nil && st.parts[0].tx && b.ended():
+	case st.parts[0].tx && b.ended():
 		// A cut connection does not say why.
 		failed = fmt.Errorf("%w: %w", context.Canceled, failed)
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Standing is where a fleet stands, as its register has it.
+// Standing is where a fleet stands, as the registry has it.
 type Standing struct {
 	Latest int64
 	// Tenants counts them by version, Shards by shard and version.

@@ -39,7 +39,7 @@ type FleetError struct {
 }
 
 // ErrTooManyFailures is the Cause of a run that MaxFailures stopped.
-var ErrTooManyFailures = errors.New("tenantplugin: more tenants failed than MaxFailures allows")
+var ErrTooManyFailures = errors.New("tenantplugin: more tenants failed than MaxFailures allows: mend what failed and run again")
 
 // Error counts, and gives one of the reasons.
 func (e *FleetError) Error() string {

@@ -180,8 +180,8 @@ func (a *archiving) abandon(ctx context.Context) error {
 	return nil
 }
 
-// note marks the tenant as archived. From here on only Restore makes it serve.
-func (a *archiving) note(ctx context.Context, made Archive) (*note, error) {
+// markArchived ends the exporting: from here on only Restore makes the tenant serve.
+func (a *archiving) markArchived(ctx context.Context, made Archive) (*note, error) {
 	text, err := json.Marshal(made)
 	if err != nil {
 		return nil, err

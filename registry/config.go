@@ -73,8 +73,8 @@ type Config struct {
 	// Roles gives each new tenant a database role of its own; see SetRoles.
 	Roles bool
 	// MaxConns bounds the connections for questions, separately those for tenants
-	// being created or deleted, and those to each shard. One more listens.
-	// Default 4.
+	// being created or deleted, and those to each shard. One more listens; each Copy,
+	// and each run of migrations, has some of its own besides. Default 4.
 	MaxConns int32
 	// Logger gets what happens in the background. Default slog.Default().
 	Logger *slog.Logger

@@ -227,8 +227,8 @@ func (c *creation) takeRole(ctx context.Context) error {
 	return nil
 }
 
-// insert enters a row, and takes the lock if it is not held. It returns nil if the ID or the schema is taken, or a role is
-// wanted and none is free.
+// insert enters a row, and takes the lock if it is not held. It returns nil if the ID or
+// the schema is taken, or a role is wanted and none is free.
 func (r *Registry) insert(ctx context.Context, l *tenantLock, rec *record, withRole bool) (*record, error) {
 	sql := r.sql.insert
 	if withRole {

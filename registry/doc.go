@@ -42,21 +42,27 @@
 // of any process does then (Config.DeleteEvery). Undelete takes it back until then;
 // Resume and Restore refuse it.
 //
-// With Config.SpareTenants, tenants are made ahead and Create gives one a name, in
-// one round trip.
+// What fills a new schema is the provisioner (SetProvisioner), or SQL that does the same
+// in the message that makes the schema (SetScript). A recipe (SetRecipe) names what both
+// make, and says which version that is; see recipe.go.
+//
+// With Config.SpareTenants, tenants are made ahead (in the state spare, which only
+// Filter.State shows) and Create gives one a name, in one round trip.
 //
 // Rename gives an active or suspended tenant another ID, RenameSchema a suspended
 // one's schema another name; what it was called before stays its own. Hosts and
 // aliases (AddName) lead to it whatever it is called.
 //
-// Every change is an event (Events) with its actor (WithActor), what was before and
-// what is after, in the change's own transaction, whoever makes it.
+// Every change of a tenant, a name or a shard is an event (Events) with its actor
+// (WithActor), what was before and what is after, in the change's own transaction,
+// whoever makes it.
 //
 // Copy is a Create that fills the new schema with what another tenant's has at one
 // moment, and proves that it did. Abandon undoes a creation that a crash left behind.
 //
 // Adopt enters a schema that exists already as active. Each of Create, Copy, Adopt,
-// Archive, Restore and Delete holds the tenant's advisory lock on the control database.
+// Archive, Restore, Rename and Delete holds the tenant's advisory lock on the control
+// database, but for a Create that takes a spare, which is one statement.
 //
 // With Config.Roles each tenant also gets a database role (Tenant.Role), which may use
 // its schema's tables and sequences and owns nothing, and which strict mode runs its

@@ -26,9 +26,9 @@ var (
 	// ErrNameTaken: the name leads to another tenant.
 	ErrNameTaken = errors.New("name leads to another tenant: remove it there first")
 	// ErrSameDatabase: the shard's primary is another shard's already.
-	ErrSameDatabase = errors.New("its primary is another shard's already")
+	ErrSameDatabase = errors.New("its primary is another shard's already: give it a database of its own")
 	// ErrNoArchive: the tenant is not archived, or a Delete has not finished.
-	ErrNoArchive = errors.New("tenant has no archive that could be restored")
+	ErrNoArchive = errors.New("tenant has no archive that could be restored: Filter.Restorable lists those that have one")
 	// ErrDamaged: the file is not what Archive wrote, or what came out of it is not
 	// what went in.
 	ErrDamaged = errors.New("archive is damaged, or another's: give the file as Archive wrote it")

@@ -62,7 +62,7 @@ func (a *archiving) export(ctx context.Context, conn *pgx.Conn) (*note, error) {
 			return nil, fmt.Errorf("keep the file: %w", err)
 		}
 	}
-	return a.note(ctx, made)
+	return a.markArchived(ctx, made)
 }
 
 // write makes the file out of one snapshot, and what is known of it.

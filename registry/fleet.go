@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -32,11 +31,6 @@ func (r *Registry) Lagging(ctx context.Context, q migrations.Lag) ([]tenant.Tena
 	return page, nil
 }
 
-func scanTenant(row pgx.CollectableRow) (tenant.Tenant, error) {
-	rec, err := scan(row)
-	return rec.Tenant, err
-}
-
 // Census implements migrations.Fleet. The error wraps tenant.ErrUnavailable.
 func (r *Registry) Census(ctx context.Context) ([]migrations.Count, error) {
 	rows, err := r.questions.Query(ctx, r.sql.census)
@@ -48,37 +42,6 @@ func (r *Registry) Census(ctx context.Context) ([]migrations.Count, error) {
 		return nil, failed(ctx, "count tenants by version", err)
 	}
 	return counts, nil
-}
-
-// RecipeVersion returns the number of a recipe that brings none of its own. A recipe
-// that is asked for later than another, by any process, has a higher one. The error
-// wraps tenant.ErrUnavailable.
-func (r *Registry) RecipeVersion(ctx context.Context, name string) (version int64, err error) {
-	// Another process may enter it between the statement's look and its insert.
-	for range 2 {
-		err = r.questions.QueryRow(ctx, r.sql.recipeVersion, name).Scan(&version)
-		if !errors.Is(err, pgx.ErrNoRows) {
-			break
-		}
-	}
-	if err != nil {
-		return 0, failed(ctx, "number the recipe", err)
-	}
-	return version, nil
-}
-
-// RecipeVersions returns the numbers that RecipeVersion has given out. Schemas that were
-// made at such a version tell it nowhere: only what migrates them enters it.
-func (r *Registry) RecipeVersions(ctx context.Context) ([]int64, error) {
-	rows, err := r.questions.Query(ctx, r.sql.recipeVersions)
-	if err != nil {
-		return nil, failed(ctx, "list the recipes", err)
-	}
-	versions, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return nil, failed(ctx, "list the recipes", err)
-	}
-	return versions, nil
 }
 
 // ShardConfig implements migrations.Fleet. The error is as Shard's, or says

@@ -64,10 +64,7 @@ func (r *Registry) List(ctx context.Context, f Filter) ([]tenant.Tenant, error) 
 	if err != nil {
 		return nil, failed(ctx, "list tenants", err)
 	}
-	page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (tenant.Tenant, error) {
-		rec, err := scan(row)
-		return rec.Tenant, err
-	})
+	page, err := pgx.CollectRows(rows, scanTenant)
 	if err != nil {
 		return nil, failed(ctx, "list tenants", err)
 	}

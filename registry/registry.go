@@ -16,29 +16,6 @@ import (
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
-// Provisioner fills the schema of a new tenant.
-type Provisioner = func(ctx context.Context, t tenant.Tenant) error
-
-// Recipe names what a provisioner makes. The zero value says that nothing is known
-// of it.
-type Recipe struct {
-	// Name tells it from what other versions of the application make, for
-	// instance by a checksum. A spare tenant is only taken by a Create with the
-	// recipe that it was made by; without a name none is made or taken.
-	Name string
-	// Version is the Tenant.Version of what it makes, 0 if none is tracked.
-	Version int64
-}
-
-// Script returns SQL that makes in a new schema what the provisioner makes there.
-type Script = func(schema string) string
-
-// scripted is a script with its recipe.
-type scripted struct {
-	recipe string
-	fn     Script
-}
-
 // Registry is the control plane's client. It is safe for concurrent use.
 // Obtain one with Open; Close it.
 type Registry struct {
@@ -172,44 +149,9 @@ func (r *Registry) begin() bool {
 	return true
 }
 
-// SetProvisioner makes Create call fn once a new tenant's schema exists, and
-// before the tenant serves. fn's context names the tenant (tenant.NewContext)
-// and admits its state, so that statements run with it land in the new schema.
-// An error of fn undoes the creation. After a crash fn runs again for a schema
-// that it may have filled in part. nil leaves new schemas empty.
-func (r *Registry) SetProvisioner(fn Provisioner) {
-	if fn == nil {
-		r.provision.Store(nil)
-		return
-	}
-	r.provision.Store(&fn)
-}
-
-// SetScript makes Create fill a new schema by SQL, in CREATE SCHEMA's own message and
-// transaction, instead of calling the provisioner, as long as recipe is the
-// name of SetRecipe's, and not empty. fn is given the schema's name, unquoted; what it
-// returns runs under the role's own search_path, and must not commit. The provisioner
-// still finishes what a crash left behind.
-func (r *Registry) SetScript(recipe string, fn Script) { r.script.Store(&scripted{recipe, fn}) }
-
-// scriptFor returns the SQL that fills a new schema, and whether there is any.
-func (r *Registry) scriptFor(schema string) (sql string, ok bool) {
-	s := r.script.Load()
-	if s == nil || s.fn == nil || s.recipe == "" || s.recipe != r.recipe.Load().Name {
-		return "", false
-	}
-	return s.fn(schema), true
-}
-
 // SetRegion makes Create place tenants whose Spec names neither a region nor a
 // shard in this region. Empty: in any.
 func (r *Registry) SetRegion(region string) { r.region.Store(&region) }
-
-// SetRecipe says what the provisioner makes. Set the provisioner first.
-func (r *Registry) SetRecipe(recipe Recipe) {
-	r.recipe.Store(&recipe)
-	r.wantSpares()
-}
 
 // Ping reports whether the control database answers. Its error wraps
 // tenant.ErrUnavailable.

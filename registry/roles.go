@@ -56,15 +56,6 @@ func (r *Registry) tookRole() {
 	}
 }
 
-// recipeName is the recipe's, of tenants with roles another than without.
-func (r *Registry) recipeName() string {
-	name := r.recipe.Load().Name
-	if name != "" && r.roles.Load() {
-		name += " with role"
-	}
-	return name
-}
-
 // keepRoles keeps some roles free on each shard until ctx ends.
 func (r *Registry) keepRoles(ctx context.Context) {
 	tick := time.NewTicker(jittered(roleCheck))

@@ -11,9 +11,10 @@ import (
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
-// createSchema makes and marks the tenant's schema, and fills it if there is a
-// script and it is to be played. made is whether a schema with this mark may exist now. One that has the
-// mark already is what an earlier attempt made; it is not filled then.
+// createSchema makes and marks the tenant's schema, and fills it if there is a script
+// (SetScript) and it is to be played. made is whether a schema with this mark may exist
+// now. One that has the mark already is what an earlier attempt made; it is not filled
+// then.
 func (r *Registry) createSchema(ctx context.Context, rec *record, play bool) (made, filled bool, err error) {
 	name, sql := tenant.QuoteIdent(rec.Schema), rec.makeSchema()
 	if rec.Role != "" { // before the script, whose tables it is to have

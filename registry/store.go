@@ -172,6 +172,11 @@ func scan(row pgx.CollectableRow) (record, error) {
 	return rec, nil
 }
 
+func scanTenant(row pgx.CollectableRow) (tenant.Tenant, error) {
+	rec, err := scan(row)
+	return rec.Tenant, err
+}
+
 // check refuses a tenant whose names may not be spliced into statements.
 func check(t *tenant.Tenant) error {
 	_, err := tenant.ParseSchema(t.Schema)

@@ -17,8 +17,9 @@ type watchers struct {
 }
 
 // OnSchemaChange calls fn after this registry, not another process's, has made a
-// tenant, renamed it or its schema, or migrated it, until cancel is called. Replicas of its shard
-// may not have heard of it, or of what it wrote under its old ID. fn must not block.
+// tenant, renamed it or its schema, restored it or migrated it, until cancel is called.
+// Replicas of its shard may not have heard of it, or of what it wrote under its old ID.
+// fn must not block.
 func (r *Registry) OnSchemaChange(fn func(ctx context.Context, t tenant.Tenant)) (cancel func()) {
 	w := &r.writers
 	w.mu.Lock()

@@ -11,7 +11,8 @@
 //   - what destroys asks first, and without a terminal or --yes is refused; no command
 //     deletes tenants that are due, which is the application's business;
 //   - with --dry-run the control plane and the tenants' schemas stay as they are;
-//     only a rehearsal of migrations makes a schema, of its own, and drops it;
+//     only what plays migrations (migrate plan, doctor --migrations) makes a schema, of
+//     its own, and drops it;
 //   - no output holds a password, and only init makes or changes the control
 //     plane's tables;
 //   - when its context ends, what is under way ends in order, and the report of

@@ -227,7 +227,7 @@ func (x *exam) versions() {
 				"restore the table, or have goose make it and enter the versions that the schema has, then examine again"))
 		}
 		if p.version < target {
-			x.find(p.about(Behind, fmt.Sprintf("it has version %d of %d", p.version, target), "migrate it: tenantctl migrate up"))
+			x.find(p.about(Behind, fmt.Sprintf("it has version %d of %d", p.version, target), "migrate it: tenantctl migrate up, or migrations.Run in the application"))
 		}
 	}
 }

@@ -12,7 +12,7 @@
 //	outside a transaction, simple     Query("select set_config(...);" + text)
 //	first statement of a transaction  BEGIN (held back until now) + SET LOCAL + the statement,
 //	                                  in one group, so that a failed BEGIN fails the statement
-//	later statements                  as they are; again with SET LOCAL if the path may have changed
+//	later statements                  as they are; again with the scope if the path may have changed
 //	COMMIT of an unused transaction   answered here, the server never hears of it
 //
 // The first statement of another owner than before has a fence for a scope: the
