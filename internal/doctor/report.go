@@ -22,8 +22,8 @@ const (
 	Behind Kind = "behind"
 	// VersionMismatch: the registry says another version than goose's table.
 	VersionMismatch Kind = "version_mismatch"
-	// Unversioned: the registry says a version, and there is no goose table, which
-	// Options.Set is to have made.
+	// Unversioned: the registry says a version that is no models', and there is no goose
+	// table.
 	Unversioned Kind = "unversioned"
 	// MissingSchema: a row without schema, on any shard that was examined.
 	MissingSchema Kind = "missing_schema"
