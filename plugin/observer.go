@@ -39,8 +39,9 @@ type Statement struct {
 }
 
 // Observer is told of every statement that GORM's callbacks run, after it has
-// ended, in the goroutine that ran it. BEGIN and COMMIT pass no callback. It must be fast and safe for concurrent use. If
-// it panics, that is logged, and the statement's result is what it was.
+// ended, in the goroutine that ran it. BEGIN and COMMIT pass no callback. It must be
+// fast and safe for concurrent use. If it panics, that is logged, and the statement's
+// result is what it was.
 type Observer interface {
 	ObserveStatement(ctx context.Context, s Statement)
 }

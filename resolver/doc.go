@@ -12,14 +12,15 @@
 //
 // Stock dbresolver sits above and chooses between two Pools: the primary's and
 // the reading one. A third, the trusted one, is for statements that the
-// application itself sends to replicas (dbresolver.Read). The reading Pool sends to a replica only what is provably
-// read only (package sqltext), and only to a replica that has replayed the
-// tenant's last write of this process; all else goes to the primary, as do
-// transactions that are not read only.
+// application itself sends to replicas (dbresolver.Read). The reading Pool sends to
+// a replica only what is provably read only (package sqltext), and only to a replica
+// that has replayed the tenant's last write of this process; all else goes to the
+// primary, as do transactions that are not read only.
 //
 // Promises: no tenant, no statement (but bare ones on the handle itself, which
 // reach no tenant's table); a statement runs on its tenant's shard or fails; a
-// replica that is down costs a retry on the primary, never an error.
+// replica that is down costs a retry on the primary, and an error only where a result
+// was being read, or a read-only transaction was under way.
 //
 // In strict mode (Config.ConnectAs) a tenant's statements run under a role of its own,
 // on pools of its login's; a tenant without a role fails. See login.go.

@@ -9,16 +9,8 @@ import (
 // ErrStarted is returned by a second Start, and by a Start after Stop.
 var ErrStarted = errors.New("service was started or stopped already")
 
-// Service is background work with a lifecycle.
-type Service interface {
-	// Start begins the work and returns at once.
-	Start(ctx context.Context) error
-	// Stop ends the work and waits for its end.
-	Stop()
-}
-
 // Group runs goroutines that end together. The zero value is ready. It
-// implements the contract for the structs that embed or hold it.
+// keeps the contract for the structs that embed or hold it.
 type Group struct {
 	// mu guards started and cancel; it is never held while waiting.
 	mu      sync.Mutex
