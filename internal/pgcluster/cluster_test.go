@@ -59,7 +59,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func TestClusterReplicates(t *testing.T) {
 	t.Parallel()
 	bundles(t, func(t *testing.T, b Binaries) {
-		c, err := Start(t.Context(), Config{Binaries: b, Shards: 2, Replicas: 1})
+		c, err := Start(t.Context(), Config{Binaries: b, Shards: 2, Replicas: 1, InMemory: true})
 		if err != nil {
 			t.Fatal(err)
 		}

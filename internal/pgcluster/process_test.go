@@ -196,7 +196,7 @@ func TestTwoClustersAtOnce(t *testing.T) {
 	var clusters [2]*Cluster
 	ports := map[int]bool{}
 	for i := range clusters {
-		c, err := Start(t.Context(), Config{Binaries: b, Replicas: 1})
+		c, err := Start(t.Context(), Config{Binaries: b, Replicas: 1, InMemory: true})
 		if err != nil {
 			t.Fatal(err)
 		}
