@@ -25,7 +25,7 @@ func programs(t testing.TB) string {
 	}
 	path, err := exec.LookPath("pg_dump")
 	if err != nil {
-		t.Skip("no pg_dump")
+		t.Skip("no pg_dump: install PostgreSQL's client programs")
 	}
 	return filepath.Dir(path)
 }

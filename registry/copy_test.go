@@ -109,7 +109,7 @@ func copiers(t *testing.T, test func(t *testing.T, s *pgtest.Server)) {
 	pgtest.Each(t, func(t *testing.T, s *pgtest.Server) {
 		t.Parallel()
 		if _, ok := programsFor(t, s.Version); !ok {
-			t.Skip("no pg_dump for PostgreSQL " + s.Version)
+			t.Skip("no pg_dump as new as PostgreSQL " + s.Version + ": install its client programs")
 		}
 		test(t, s)
 	})

@@ -59,6 +59,19 @@ func listening(t testing.TB, dsn string, n int) {
 	eventually(t, "listen", func() bool { return len(listeners(t, dsn)) == n })
 }
 
+// caughtUp waits until r has heard all that was announced so far: news arrive
+// in order, so that it announces something and waits for that.
+func caughtUp(t testing.TB, r *Registry) {
+	t.Helper()
+	const id = "caught-up"
+	conn := must(r.connect(t.Context(), r.conn))(t)
+	defer closeConn(t.Context(), conn)
+	if _, err := conn.Exec(t.Context(), "SELECT pg_notify($1, $2)", r.cfg.Schema, migratingKind+":"+id); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "news", func() bool { _, heard := r.migrating.Get(id); return heard })
+}
+
 func listeners(t testing.TB, dsn string) []int32 {
 	t.Helper()
 	return query[[]int32](t, dsn, `SELECT coalesce(array_agg(pid), '{}') FROM pg_stat_activity

@@ -32,16 +32,14 @@ const markPrefix = "gormtenancy tenant "
 // queries are the control plane's statements. Every name in them is qualified,
 // so that no search path matters.
 type queries struct {
-	get, list, insert, takeOver, activate, remove, retire               string
-	suspend, resume                                                     string
-	setTier, setAttributes                                              string
-	rename, dropFormer, addFormer, reserve, schemaTaken, setSchema      string
-	takeSpare, countSpares, putAside, oldSpares, discardSpare           string
-	addName, removeName, names, byName                                  string
-	events, trimEvents                                                  string
-	shards, upsertShard, removeShard, lockShards, addHome, countTenants string
-	lagging, census, setVersions, recipeVersion, recipeVersions         string
-	fingerprint                                                         string
+	get, list, insert, takeOver, activate, remove, retire string
+	suspend, resume                                       string
+	setTier, setAttributes                                string
+	events, trimEvents                                    string
+	fingerprint                                           string
+	spareQueries
+	nameQueries
+	fleetQueries
 	endQueries
 	roleQueries
 }
@@ -64,9 +62,8 @@ func newQueries(schema string) queries {
 		"{was}", "CASE WHEN delete_after IS NULL THEN archive ->> 'was' ELSE 'suspended' END",
 	).Replace
 	return queries{
-		roleQueries: newRoleQueries(expand),
-		get:         expand("SELECT {columns} FROM {tenants} WHERE id = $1"),
-		list:        expand("SELECT {columns} FROM {tenants}"),
+		get:  expand("SELECT {columns} FROM {tenants} WHERE id = $1"),
+		list: expand("SELECT {columns} FROM {tenants}"),
 		// A former ID or schema of another tenant is taken.
 		insert: expand(`INSERT INTO {tenants} (id, schema_name, state, tier, shard, region, origin, attributes, recipe)
 			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE NOT EXISTS (SELECT FROM {names}
@@ -77,17 +74,6 @@ func newQueries(schema string) queries {
 			AND updated_at <= now() - make_interval(secs => $2::float8) RETURNING {columns}`),
 		activate: expand(`UPDATE {tenants} SET state = 'active', version = $4, updated_at = now()
 			WHERE id = $1 AND state = 'provisioning' AND origin = $2 AND attempt = $3 RETURNING {columns}`),
-		takeSpare: expand(`UPDATE {tenants} SET id = $1, state = 'active', tier = $2, attributes = $3, created_at = now(), updated_at = now()
-			WHERE id = (SELECT id FROM {tenants} WHERE state = 'spare' AND shard = $4 AND recipe = $5 LIMIT 1 FOR UPDATE SKIP LOCKED)
-				AND NOT EXISTS (SELECT FROM {names} WHERE kind = 'id' AND name = $1) RETURNING {columns}`),
-		countSpares: expand("SELECT count(*) FROM {tenants} WHERE state = 'spare' AND shard = $1 AND recipe = $2"),
-		putAside: expand(`UPDATE {tenants} SET state = 'spare', version = $4, updated_at = now()
-			WHERE id = $1 AND state = 'provisioning' AND origin = $2 AND attempt = $3 RETURNING {columns}`),
-		oldSpares: expand(`SELECT id FROM {tenants} WHERE origin LIKE 'spare.%' AND
-			(state = 'spare' AND recipe <> $1 AND updated_at < now() - make_interval(secs => $2::float8)
-			OR state = 'provisioning' AND updated_at < now() - make_interval(secs => $3::float8))`),
-		discardSpare: expand(`UPDATE {tenants} SET state = 'provisioning', attempt = attempt + 1
-			WHERE id = $1 AND state IN ('spare', 'provisioning') AND origin LIKE 'spare.%' RETURNING {columns}`),
 		remove: expand("DELETE FROM {tenants} WHERE id = $1 AND origin = $2 AND attempt = $3 RETURNING {columns}"),
 		// A tenant that is being archived is suspended already: it is to stay so.
 		suspend: expand(`UPDATE {tenants} SET state = 'suspended', archive = archive || '{"was": "suspended"}', updated_at = now()
@@ -96,22 +82,8 @@ func newQueries(schema string) queries {
 			WHERE id = $1 AND state = 'suspended' AND delete_after IS NULL RETURNING {columns}`),
 		setTier:       expand("UPDATE {tenants} SET tier = $2, updated_at = now() WHERE id = $1 RETURNING {columns}"),
 		setAttributes: expand("UPDATE {tenants} SET attributes = $2, updated_at = now() WHERE id = $1 RETURNING {columns}"),
-		rename: expand(`UPDATE {tenants} SET id = $2, updated_at = now()
-			WHERE id = $1 AND state IN ('active', 'suspended') RETURNING {columns}`),
-		dropFormer: expand("DELETE FROM {names} WHERE kind = $1 AND name = $2 AND tenant = $3"),
-		addFormer:  expand("INSERT INTO {names} (kind, name, tenant) VALUES ($1, $2, $3)"),
-		reserve:    expand(`INSERT INTO {names} (kind, name, tenant) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`),
-		schemaTaken: expand(`SELECT EXISTS (SELECT FROM {tenants} WHERE shard = $1 AND schema_name = $2 AND id <> $3)
-			OR EXISTS (SELECT FROM {names} WHERE kind = 'schema' AND name = $1 || '/' || $2 AND tenant <> $3)`),
-		setSchema: expand(`UPDATE {tenants} SET schema_name = $2, epoch = epoch + 1, updated_at = now()
-			WHERE id = $1 AND state = 'suspended' RETURNING {columns}`),
-		addName: expand(`INSERT INTO {names} AS n (kind, name, tenant) VALUES ($1, $2, $3)
-			ON CONFLICT (kind, name) DO UPDATE SET tenant = n.tenant WHERE n.tenant = excluded.tenant RETURNING tenant`),
-		removeName: expand("DELETE FROM {names} WHERE kind = $1 AND name = $2"),
-		names:      expand("SELECT kind, name FROM {names} WHERE tenant = $1 ORDER BY kind, name"),
-		byName:     expand("SELECT tenant FROM {names} WHERE kind = $1 AND name = $2"),
-		events:     expand("SELECT id, at, tenant, object, action, actor, db_user, before, after FROM {events}"),
-		trimEvents: expand("DELETE FROM {events} WHERE at < $1"),
+		events:        expand("SELECT id, at, tenant, object, action, actor, db_user, before, after FROM {events}"),
+		trimEvents:    expand("DELETE FROM {events} WHERE at < $1"),
 		// A row that is still being provisioned keeps its state, which says
 		// that its schema may be somebody else's. What was archived in full has no
 		// schema.
@@ -120,31 +92,15 @@ func newQueries(schema string) queries {
 			archive = CASE WHEN archive ->> 'phase' IN ('dropped', 'deleting') THEN archive
 				ELSE archive || jsonb_build_object('phase', 'deleting', 'half', archive ->> 'phase' = 'restoring') END
 			WHERE id = $1 AND state <> 'moving' AND ($2 OR delete_after <= now()) RETURNING {columns}`),
-		shards: expand("SELECT name, region, primary_dsn, replica_dsns FROM {shards} ORDER BY name"),
-		upsertShard: expand(`INSERT INTO {shards} AS s (name, region, primary_dsn, replica_dsns) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (name) DO UPDATE SET region = excluded.region, primary_dsn = excluded.primary_dsn,
-				replica_dsns = excluded.replica_dsns, updated_at = now()
-			WHERE (s.region, s.primary_dsn, s.replica_dsns)
-				IS DISTINCT FROM (excluded.region, excluded.primary_dsn, excluded.replica_dsns)`),
-		removeShard:  expand("DELETE FROM {shards} WHERE name = $1"),
-		lockShards:   expand("LOCK TABLE {shards} IN SHARE ROW EXCLUSIVE MODE"),
-		addHome:      expand("INSERT INTO {shards} (name, region) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM {shards})"),
-		countTenants: expand("SELECT count(*) FROM {tenants} WHERE shard = $1"),
-		lagging: expand(`SELECT {columns} FROM {tenants} WHERE version %s $1 AND (version, id) > ($2, $3)
-			AND state <> 'archived' ORDER BY version, id LIMIT $4`),
-		census: expand("SELECT shard, version, count(*) FROM {tenants} WHERE state <> 'archived' GROUP BY 1, 2 ORDER BY 1, 2"),
-		setVersions: expand(`UPDATE {tenants} t SET version = u.v, updated_at = now()
-			FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u (shard, name, v)
-			WHERE t.shard = u.shard AND t.schema_name = u.name AND t.version <> u.v`),
-		recipeVersions: expand("SELECT version FROM {recipes}"),
-		recipeVersion: expand(`WITH known AS (SELECT version FROM {recipes} WHERE name = $1),
-			made AS (INSERT INTO {recipes} (name) SELECT $1 WHERE NOT EXISTS (SELECT FROM known) ON CONFLICT DO NOTHING RETURNING version)
-			SELECT version FROM known UNION ALL SELECT version FROM made`),
-		endQueries: newEndQueries(expand),
 		fingerprint: expand(`SELECT concat_ws(' ', extract(epoch FROM min(m.tstamp)),
 			(SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()),
 			(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1),
 			inet_server_addr(), inet_server_port()) FROM {migrations} m`),
+		spareQueries: newSpareQueries(expand),
+		nameQueries:  newNameQueries(expand),
+		fleetQueries: newFleetQueries(expand),
+		endQueries:   newEndQueries(expand),
+		roleQueries:  newRoleQueries(expand),
 	}
 }
 

@@ -201,7 +201,7 @@ func (l *lab) hold(sql string) (release func()) {
 func (l *lab) needsPrograms() {
 	l.t.Helper()
 	if l.programs = programsFor(l.t); l.programs == "" {
-		l.t.Skip("no pg_dump for the server")
+		l.t.Skip("no pg_dump as new as the server: install its client programs")
 	}
 }
 
