@@ -32,6 +32,8 @@ var (
 	ErrNoRole = errors.New("tenant has no database role: give it one with the registry's EnsureRole, or EnsureRoles for all")
 	// ErrForbidden: the statement would step out of the tenant's scope.
 	ErrForbidden = errors.New("statement is not allowed in a tenant's scope")
+	// ErrLimited: the tenant is over one of its limits.
+	ErrLimited = errors.New("tenant is over a limit: slow down, or raise it")
 	// ErrUnknownShard: no shard of this name is registered.
 	ErrUnknownShard = errors.New("unknown shard")
 	// ErrUnavailable: the registry could not be asked.

@@ -164,7 +164,7 @@ func TestConditionsAreApart(t *testing.T) {
 	t.Parallel()
 	all := []error{
 		tenant.ErrNone, tenant.ErrInvalidID, tenant.ErrInvalidSchema, tenant.ErrUnknown, tenant.ErrSuspended, tenant.ErrNotActive, tenant.ErrExists,
-		tenant.ErrMismatch, tenant.ErrMisplaced, tenant.ErrTxEnded, tenant.ErrForbidden, tenant.ErrNoRole, tenant.ErrUnknownShard, tenant.ErrUnavailable,
+		tenant.ErrMismatch, tenant.ErrMisplaced, tenant.ErrTxEnded, tenant.ErrForbidden, tenant.ErrNoRole, tenant.ErrLimited, tenant.ErrUnknownShard, tenant.ErrUnavailable,
 	}
 	texts := map[string]bool{}
 	for i, a := range all {
