@@ -49,6 +49,8 @@ type Config struct {
 	// MaxLag is how old a replica's last known position may be before reads
 	// avoid it. Default 5 s.
 	MaxLag time.Duration
+	// Meter, if not nil, is told what no Span accounts for.
+	Meter Meter
 	// OnClose is called when the Router was closed. May be nil.
 	OnClose func()
 	// Logger gets what goes wrong in the background. Default slog.Default.
