@@ -75,6 +75,17 @@ func (p *Plugin) Stats() []resolver.PoolStats {
 	return router.Stats()
 }
 
+// Replicas returns what is known of every replica that is in use.
+func (p *Plugin) Replicas() []resolver.ReplicaStats {
+	p.mu.Lock()
+	router := p.router
+	p.mu.Unlock()
+	if router == nil {
+		return nil
+	}
+	return router.Replicas()
+}
+
 // Close closes the connections, and the registry if Use opened it. Closing
 // the *sql.DB of db.DB() does the same. It waits for connections in use.
 func (p *Plugin) Close() error {
