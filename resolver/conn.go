@@ -155,7 +155,7 @@ func (c *conn) hold(ctx context.Context, w where, from *replica) (fresh bool, er
 		}
 		c.release()
 	}
-	held, err := target.Acquire(ctx, w.owner)
+	held, err := target.Acquire(ctx, pool.Claim{Owner: w.owner})
 	if err != nil {
 		return false, err
 	}
