@@ -51,7 +51,7 @@ func TestNeverMoreThanMaxConns(t *testing.T) {
 	for i := range callers {
 		wg.Go(func() {
 			for range rounds {
-				c, err := n.Acquire(t.Context(), pool.Claim{Owner: string(rune('a'+i%26))})
+				c, err := n.Acquire(t.Context(), pool.Claim{Owner: string(rune('a' + i%26))})
 				if err != nil {
 					t.Error(err)
 					return
