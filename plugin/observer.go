@@ -36,6 +36,14 @@ type Statement struct {
 	Shard    string // empty if it never reached one
 	Node     string // "primary", "replica-0", ...
 	Replica  bool
+	// Text is the SQL as it was sent, empty if it never came to that. It has values in it
+	// where the application, or a dialect's own choice, wrote them there.
+	Text string
+	// What follows leaves out the statements that GORM ran for this one (preloads,
+	// associations, hooks), which are told of themselves: the time in the database, the
+	// wait for a connection, and how often a server was asked.
+	Busy, Wait time.Duration
+	RoundTrips int
 }
 
 // Observer is told of every statement that GORM's callbacks run, after it has
@@ -46,48 +54,79 @@ type Observer interface {
 	ObserveStatement(ctx context.Context, s Statement)
 }
 
-// span is a statement under way.
+// span is a statement under way, and the context of what runs for it.
 type span struct {
+	resolver.Span
 	parent context.Context
+	outer  *span
 	start  time.Time
-	route  *resolver.Route
 	kind   Kind
+	inner  cost // of the statements that ran for it
+}
+
+// cost is what a statement took.
+type cost struct {
+	time, wait time.Duration
+	trips      uint64
 }
 
 type spanKey struct{}
 
+// Value implements context.Context.
+func (s *span) Value(key any) any {
+	if key == (spanKey{}) {
+		return s
+	}
+	return s.Span.Value(key)
+}
+
+func spanIn(ctx context.Context) *span {
+	if ctx == nil {
+		return nil
+	}
+	s, _ := ctx.Value(spanKey{}).(*span)
+	return s
+}
+
 // startSpan begins to time a statement.
 func (p *Plugin) startSpan(kind Kind) func(*gorm.DB) {
 	return func(db *gorm.DB) {
-		s := &span{parent: db.Statement.Context, kind: kind}
-		if s.parent == nil {
+		parent := db.Statement.Context
+		if parent == nil {
 			return
 		}
+		s := &span{parent: parent, outer: spanIn(parent), kind: kind}
 		if text := db.Statement.SQL.String(); text != "" {
 			s.kind = kindOf(text)
 		}
-		var ctx context.Context
-		ctx, s.route = resolver.Trace(s.parent)
+		s.Begin(parent)
 		s.start = time.Now()
-		db.Statement.Context = context.WithValue(ctx, spanKey{}, s)
+		db.Statement.Context = s
 	}
 }
 
 // endSpan tells the observer and gives the statement its context back.
 func (p *Plugin) endSpan(db *gorm.DB) {
-	if db.Statement.Context == nil {
+	s := spanIn(db.Statement.Context)
+	if s == nil {
 		return
 	}
-	s, ok := db.Statement.Context.Value(spanKey{}).(*span)
-	if !ok {
-		return
-	}
+	s.End()
+	took := time.Since(s.start)
 	db.Statement.Context = s.parent
+	if s.outer != nil {
+		s.outer.inner.time += took
+		s.outer.inner.wait += s.Wait
+		s.outer.inner.trips += s.RoundTrips
+	}
 	id, _ := tenant.FromContext(s.parent)
+	wait := s.Wait - s.inner.wait
 	p.tell(s.parent, Statement{
-		Tenant: id, Kind: s.kind, Table: db.Statement.Table, Duration: time.Since(s.start),
+		Tenant: id, Kind: s.kind, Table: db.Statement.Table, Duration: took,
 		Rows: db.RowsAffected, Err: failure(db),
-		Shard: s.route.Shard, Node: s.route.Node, Replica: s.route.Replica,
+		Shard: s.Route.Shard, Node: s.Route.Node, Replica: s.Route.Replica,
+		Text: db.Statement.SQL.String(),
+		Busy: took - s.inner.time - wait, Wait: wait, RoundTrips: int(s.RoundTrips - s.inner.trips),
 	})
 }
 

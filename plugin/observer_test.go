@@ -3,7 +3,10 @@ package tenantplugin_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,9 +140,48 @@ func compare(t *testing.T, got, want tenantplugin.Statement, longest time.Durati
 	if want.Table == "pets" && want.Kind == tenantplugin.KindRead && want.Rows == 0 {
 		want.Rows = got.Rows // of a Preload: as many as there are by now
 	}
+	if got.Text == "" || got.RoundTrips < 1 || got.Busy <= 0 || got.Wait < 0 || got.Busy+got.Wait > got.Duration {
+		t.Errorf("%q in %d round trips, %v at work and %v waiting of %v", got.Text, got.RoundTrips, got.Busy, got.Wait, got.Duration)
+	}
+	got.Text, got.RoundTrips, got.Busy, got.Wait = "", 0, 0, 0
 	got.Duration, got.Err, want.Err = 0, nil, nil
 	if got != want {
 		t.Errorf("observed %+v\nwant     %+v", got, want)
+	}
+}
+
+// What a statement took is its own, without what ran for it.
+func TestObserverTellsCosts(t *testing.T) {
+	t.Parallel()
+	n := &notebook{}
+	w := newWorld(t, pgtest.Any(t), tenantplugin.WithObserver(n))
+	db := w.as(t, "a")
+	for name, c := range map[string]struct {
+		run   func()
+		trips []int
+	}{
+		"read":    {func() { db.First(&User{}, 1) }, []int{1}},
+		"create":  {func() { db.Create(&Pet{Name: "c"}) }, []int{2}},
+		"preload": {func() { db.Preload("Pets").First(&User{}, 1) }, []int{1, 1}},
+		"association": {func() {
+			db.Create(&User{Name: fmt.Sprint(rand.Int64()), Pets: []Pet{{Name: "d"}}})
+		}, []int{1, 2}},
+		"transaction": {func() {
+			_ = db.Transaction(func(tx *gorm.DB) error { return tx.First(&User{}, 1).Error })
+		}, []int{1}}, // the COMMIT is nobody's
+	} {
+		c.run() // prepares
+		seen := n.of(c.run)
+		var trips []int
+		for _, s := range seen {
+			trips = append(trips, s.RoundTrips)
+		}
+		if !slices.Equal(trips, c.trips) {
+			t.Errorf("%s: %v round trips, want %v", name, trips, c.trips)
+		}
+		if len(seen) == 2 && seen[1].Busy > seen[1].Duration-seen[0].Duration {
+			t.Errorf("%s: %v of %v, without %v", name, seen[1].Busy, seen[1].Duration, seen[0].Duration)
+		}
 	}
 }
 

@@ -75,6 +75,17 @@ func (p *Plugin) Stats() []resolver.PoolStats {
 	return router.Stats()
 }
 
+// Replicas returns what is known of every replica that is in use.
+func (p *Plugin) Replicas() []resolver.ReplicaStats {
+	p.mu.Lock()
+	router := p.router
+	p.mu.Unlock()
+	if router == nil {
+		return nil
+	}
+	return router.Replicas()
+}
+
 // Close closes the connections, and the registry if Use opened it. Closing
 // the *sql.DB of db.DB() does the same. It waits for connections in use.
 func (p *Plugin) Close() error {
@@ -153,6 +164,8 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 		Connect:  base.connect(p.opts.searchPath, p.opts.pooler),
 		Prepared: base.prepared(),
 		MaxConns: p.opts.maxConns, MaxAge: p.opts.maxAge, MaxTenants: p.opts.maxTenants,
+		MaxTotal: p.opts.maxTotal, MaxPerServer: p.opts.maxPerServer,
+		MaxIdle: p.opts.maxIdle, LeakAfter: p.opts.leakAfter,
 		MinVersion: p.opts.minVersion,
 		OnClose:    p.closeOwned,
 	}

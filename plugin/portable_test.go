@@ -337,10 +337,10 @@ func TestPortableObserver(t *testing.T) {
 		t.Fatalf("observed %+v", seen)
 	}
 	for i, want := range []tenantplugin.Statement{
-		{Tenant: "a", Kind: tenantplugin.KindWrite, Rows: 3, Shard: "s1", Node: "primary"},
-		{Tenant: "a", Kind: tenantplugin.KindRead, Rows: -1, Shard: "s1", Node: "primary", Err: errBroken},
+		{Tenant: "a", Kind: tenantplugin.KindWrite, Rows: 3, Shard: "s1", Node: "primary", Text: "delete from users"},
+		{Tenant: "a", Kind: tenantplugin.KindRead, Rows: -1, Shard: "s1", Node: "primary", Text: "select 1", Err: errBroken},
 	} {
-		want.Duration = seen[i].Duration
+		want.Duration, want.Busy, want.Wait = seen[i].Duration, seen[i].Busy, seen[i].Wait
 		if seen[i] != want {
 			t.Errorf("observed %+v\nwant     %+v", seen[i], want)
 		}

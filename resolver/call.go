@@ -31,49 +31,6 @@ func Refuse(ctx context.Context, err error) context.Context {
 	return &call{Context: orEmpty(ctx), fail: err}
 }
 
-// Route says where a statement ran.
-type Route struct {
-	Shard   string
-	Node    string // "primary", "replica-0", ...
-	Replica bool
-}
-
-// trace is a context with a Route, which all who asked for one are told.
-type trace struct {
-	context.Context
-	route Route
-	outer *trace
-}
-
-type routeKey struct{}
-
-// Value implements context.Context.
-func (t *trace) Value(key any) any {
-	if key == (routeKey{}) {
-		return t
-	}
-	return t.Context.Value(key)
-}
-
-func (t *trace) report(r Route) {
-	for ; t != nil; t = t.outer {
-		t.route = r
-	}
-}
-
-// Trace returns a context that records where a statement ran into the Route.
-// Read it after the statement.
-func Trace(ctx context.Context) (context.Context, *Route) {
-	ctx = orEmpty(ctx)
-	t := &trace{Context: ctx, outer: traceOf(ctx)}
-	return t, &t.route
-}
-
-func traceOf(ctx context.Context) *trace {
-	t, _ := ctx.Value(routeKey{}).(*trace)
-	return t
-}
-
 type primaryKey struct{}
 
 // Primary returns a context whose reads run on the primary: for code that

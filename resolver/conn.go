@@ -56,6 +56,14 @@ func (c *conn) QueryContext(ctx context.Context, text string, args []driver.Name
 
 // run executes one statement where its context says.
 func run[T any](ctx context.Context, c *conn, text string, do func(*pool.Conn) (T, error)) (T, error) {
+	ctx, m := c.r.measure(ctx)
+	res, err := route(ctx, c, text, do)
+	m.tell(c.r, text, res, err)
+	return res, err
+}
+
+// route executes one statement where its context says.
+func route[T any](ctx context.Context, c *conn, text string, do func(*pool.Conn) (T, error)) (T, error) {
 	read := false
 	if call := callOf(ctx); call != nil {
 		if call.fail != nil {
@@ -69,8 +77,7 @@ func run[T any](ctx context.Context, c *conn, text string, do func(*pool.Conn) (
 			var none T
 			return none, tenant.ErrTxEnded
 		}
-		c.report(ctx)
-		return do(c.held)
+		return send(ctx, c, do)
 	}
 	w, err := c.r.locate(ctx)
 	if err != nil {
@@ -98,8 +105,7 @@ func perform[T any](ctx context.Context, c *conn, w *where, read bool, do func(*
 		fresh, err := c.hold(ctx, *w, from)
 		var res T
 		if err == nil {
-			c.report(ctx)
-			res, err = do(c.held)
+			res, err = send(ctx, c, do)
 		}
 		switch {
 		case err == nil:
@@ -155,12 +161,24 @@ func (c *conn) hold(ctx context.Context, w where, from *replica) (fresh bool, er
 		}
 		c.release()
 	}
-	held, err := target.Acquire(ctx, pool.Claim{Owner: w.owner})
+	held, err := c.acquire(ctx, target, w)
 	if err != nil {
 		return false, err
 	}
 	c.held, c.at = held, w.shard
 	return true, nil
+}
+
+// acquire takes a connection of a pool, and tells the context's Spans of the wait.
+func (c *conn) acquire(ctx context.Context, from *pool.Pool, w where) (*pool.Conn, error) {
+	claim := pool.Claim{Owner: w.owner}
+	s := spanOf(ctx)
+	if s == nil {
+		return from.Acquire(ctx, claim)
+	}
+	start := time.Now()
+	defer func() { s.waited(time.Since(start)) }()
+	return from.Acquire(ctx, claim)
 }
 
 func (c *conn) release() {
@@ -170,12 +188,18 @@ func (c *conn) release() {
 	}
 }
 
-// report tells the context's Route where the statement runs.
-func (c *conn) report(ctx context.Context) {
-	if t := traceOf(ctx); t != nil {
-		p := c.held.Pool()
-		t.report(Route{Shard: p.Shard(), Node: p.Node(), Replica: p != c.at.primary})
+// send runs do on the connection at hand, and tells the context's Spans.
+func send[T any](ctx context.Context, c *conn, do func(*pool.Conn) (T, error)) (T, error) {
+	s := spanOf(ctx)
+	if s == nil {
+		return do(c.held)
 	}
+	p := c.held.Pool()
+	s.ran(Route{Shard: p.Shard(), Node: p.Node(), Replica: p != c.at.primary})
+	before := tripsOf(c.held)
+	res, err := do(c.held)
+	s.asked(tripsOf(c.held) - before)
+	return res, err
 }
 
 // PrepareContext returns a statement that is prepared where and when it runs:
@@ -204,15 +228,23 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err != nil {
 		return nil, err
 	}
+	outer := ctx
+	ctx, m := c.r.measure(outer)
 	read := opts.ReadOnly && call != nil && call.read
 	inner, err := perform(ctx, c, &w, read, func(s *pool.Conn) (driver.Tx, error) {
-		return s.BeginTx(ctx, opts)
+		return s.BeginTx(outer, opts)
 	})
 	if err != nil {
 		return nil, err
 	}
 	c.inTx = true
-	return &tx{c, inner, w, opts.ReadOnly}, nil
+	id, _ := tenant.FromContext(ctx)
+	t := &tx{c: c, inner: inner, w: w, readOnly: opts.ReadOnly, id: id, span: spanOf(ctx)}
+	if m != nil {
+		m.End()
+		t.wait = m.Wait
+	}
+	return t, nil
 }
 
 // tx ends a transaction of a virtual connection.
@@ -221,21 +253,20 @@ type tx struct {
 	inner    driver.Tx
 	w        where
 	readOnly bool
+	id       tenant.ID
+	span     *Span         // in which it was begun
+	wait     time.Duration // for its connection, where no Span accounts for it
 }
 
 func (t *tx) Commit() error {
-	t.c.inTx = false
-	err := t.inner.Commit()
+	err := t.finish(t.inner.Commit)
 	if !t.readOnly {
 		t.c.r.wrote(t.w)
 	}
 	return err
 }
 
-func (t *tx) Rollback() error {
-	t.c.inTx = false
-	return t.inner.Rollback()
-}
+func (t *tx) Rollback() error { return t.finish(t.inner.Rollback) }
 
 // Ping pings the shard of ctx's tenant, without one the home shard.
 func (c *conn) Ping(ctx context.Context) error {

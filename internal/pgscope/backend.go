@@ -158,8 +158,8 @@ func (w *wire) skip(a *answer, t byte, size int) bool {
 		w.broken = fmt.Errorf("%w: got %q for %q", errProtocol, t, a.skip[0])
 		return false
 	}
-	if a.parses != nil && t == '1' && len(a.skip) == len("12DC") {
-		*a.parses = true
+	if a.parses && t == '1' && len(a.skip) == len("12DC") {
+		*a.kept = true
 	}
 	if a.skip = a.skip[1:]; a.skip == "" && a.fenced {
 		w.unfenced = false
@@ -188,12 +188,13 @@ func (w *wire) completed(body []byte) {
 	word, rest, _ := bytes.Cut(tag, []byte{' '})
 	switch string(word) {
 	case "SET", "RESET",
-		"ROLLBACK", // TO SAVEPOINT takes a SET back
-		"COMMIT":   // AND CHAIN begins a transaction without a path
+		"ROLLBACK": // TO SAVEPOINT takes a SET back
 		w.dirty = true
+	case "COMMIT": // AND CHAIN begins a transaction without a path
+		w.dirty, w.untimed = true, true
 	case "DISCARD", "DEALLOCATE":
 		if string(rest) == "ALL" {
-			w.prepared, w.prepFence = false, false
+			w.plain, w.timed = kept{}, kept{}
 		}
 	}
 }
@@ -247,19 +248,19 @@ func (w *wire) rejected(a *answer, code string) {
 	}
 	switch code {
 	case fenceCode:
-		w.temps, w.prepFence = true, w.prepFence && w.temps // the other fence
+		if !w.temps { // the other fence
+			w.temps, w.plain.fence, w.timed.fence = true, false, false
+		}
 	case missingCode: // somebody deallocated what he could not name
-		// Only this one is known to be gone: the other may have come since.
-		if a.fenced {
-			w.prepFence = false
-		} else {
-			w.prepared = false
+		// Only this one is known to be gone: the others may have come since.
+		if a.kept != nil {
+			*a.kept = false
 		}
 	case thereCode: // one of the wire's own, thought to be gone with the others
-		if a.parses == nil {
+		if !a.parses {
 			return
 		}
-		*a.parses = true
+		*a.kept = true
 	default:
 		return
 	}

@@ -181,6 +181,9 @@ func outside[T any](ctx context.Context, c *Conn, s Scope, text string, do func(
 	if s.Schema != "" {
 		set = string(c.wire.path.append([]byte("set search_path to "), s.Schema))
 	}
+	if s.StatementTimeout > 0 {
+		set = string(timeout{"statement_timeout", s.StatementTimeout}.setSession([]byte(set)))
+	}
 	if _, err := c.std.ExecContext(ctx, set, nil); err != nil {
 		return none, err
 	}
@@ -247,6 +250,10 @@ func (c *Conn) ResetSession(ctx context.Context) error {
 func (c *Conn) IsValid() bool {
 	return c.lost == nil && !c.std.Conn().IsClosed() && c.wire.reusable()
 }
+
+// RoundTrips returns how often something was sent to the server and answered, or will
+// be, since the connection was opened.
+func (c *Conn) RoundTrips() uint64 { return c.wire.roundTrips() }
 
 // InTx reports whether a transaction is open, begun or raw.
 func (c *Conn) InTx() bool { return c.inTx || c.wire.open() }

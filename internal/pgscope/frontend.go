@@ -91,8 +91,14 @@ func (w *wire) frontend(msg []byte) error {
 func (w *wire) openGroup() {
 	if !w.inGroup {
 		w.inGroup = true
-		w.pending = append(w.pending, answer{})
+		w.expect(answer{})
 	}
+}
+
+// expect notes that a group is on its way.
+func (w *wire) expect(a answer) {
+	w.pending = append(w.pending, a)
+	w.trips++
 }
 
 // admit checks that the armed statement may be sent now.
@@ -149,34 +155,59 @@ func (w *wire) insertLocal(a *answer) {
 		w.out = appendUtility(w.out, string(w.setLocalRole(nil)))
 		a.skip += "12C"
 	}
+	if !w.needsTimeouts() {
+		return
+	}
+	for _, t := range w.timeouts() {
+		if t.ms > 0 {
+			w.out = appendUtility(w.out, string(t.setLocal(nil)))
+			a.skip += "12C"
+		}
+	}
 }
 
 // insertScope adds the prepared scope statement to an extended group, or the
 // fence.
 func (w *wire) insertScope(a *answer) {
-	st, prepared := w.inserts.scope, &w.prepared
+	timed := w.needsTimeouts()
+	inserts, known := &statements[index(w.strict)][index(timed)], &w.plain
+	if timed {
+		known = &w.timed
+	}
+	st := inserts.scope
+	a.kept = &known.scope
 	if a.fenced = w.needsFence(); a.fenced {
-		st, prepared = w.inserts.fence, &w.prepFence
+		st, a.kept = inserts.fence, &known.fence
 		if w.temps {
-			st = w.inserts.temps
+			st = inserts.temps
 		}
 	}
 	if w.unnamed {
 		st.name = ""
 	}
-	if w.unnamed || !*prepared {
+	if w.unnamed || !*a.kept {
 		w.out = appendParse(w.out, st.name, st.sql)
-		a.parses = prepared
+		a.parses = true
 		a.skip += "1"
 	}
 	a.skip += "2DC"
-	path := func(b []byte) []byte { return w.path.append(b, w.scope.Schema) }
-	if w.strict {
-		w.out = appendBind(w.out, st.name, path, func(b []byte) []byte { return append(b, w.role()...) })
-	} else {
-		w.out = appendBind(w.out, st.name, path)
-	}
+	w.out = w.bindScope(w.out, st.name, timed)
 	w.out = appendExecute(w.out)
+}
+
+// bindScope binds what insertScope inserts to the scope at hand.
+func (w *wire) bindScope(b []byte, name string, timed bool) []byte {
+	params := make([]func([]byte) []byte, 0, 4)
+	params = append(params, func(b []byte) []byte { return w.path.append(b, w.scope.Schema) })
+	if w.strict {
+		params = append(params, func(b []byte) []byte { return append(b, w.role()...) })
+	}
+	if timed {
+		for _, t := range w.timeouts() {
+			params = append(params, t.appendValue)
+		}
+	}
+	return appendBind(b, name, params...)
 }
 
 // needsFence reports whether the statement at hand is another owner's than the
@@ -194,7 +225,7 @@ func (w *wire) needsPath() bool {
 // of the transaction sets the scope again: what a cursor, a default or a trigger calls
 // no text shows, and it may take another role on.
 func (w *wire) claim() {
-	w.owner, w.dirty = w.scope.Owner, w.strict
+	w.owner, w.dirty, w.untimed = w.scope.Owner, w.strict, false
 	w.served, w.last = true, w.scope.Owner
 }
 
@@ -211,7 +242,7 @@ func (w *wire) simple(msg []byte) error {
 		return nil
 	case w.arm == armBegin: // the first statement sets the path
 		w.relay(msg)
-		w.begun, w.owner, w.dirty = string(text), w.scope.Owner, true
+		w.begun, w.owner, w.dirty, w.untimed = string(text), w.scope.Owner, true, true
 		return nil
 	case w.arm == armControl && w.held != "" && isEnd(text):
 		return w.answerEnd(text)
@@ -223,7 +254,7 @@ func (w *wire) simple(msg []byte) error {
 	}
 	fenced := w.needsFence()
 	prefix, skip := w.prefix()
-	w.pending = append(w.pending, answer{skip: skip, shift: len(prefix), fenced: fenced})
+	w.expect(answer{skip: skip, shift: len(prefix), fenced: fenced})
 	w.out = appendQuery(w.out, prefix, text)
 	w.claim()
 	return nil
@@ -231,7 +262,7 @@ func (w *wire) simple(msg []byte) error {
 
 // relay sends a simple query as it is.
 func (w *wire) relay(msg []byte) {
-	w.pending = append(w.pending, answer{})
+	w.expect(answer{})
 	w.out = append(w.out, msg...)
 }
 
@@ -244,7 +275,7 @@ func (w *wire) holdable() bool {
 
 // hold keeps a BEGIN for the packet of the transaction's first statement.
 func (w *wire) hold(text string) {
-	w.held, w.begun, w.owner, w.status, w.dirty = text, text, w.scope.Owner, txOpen, false
+	w.held, w.begun, w.owner, w.status, w.dirty, w.untimed = text, text, w.scope.Owner, txOpen, false, true
 	w.local = appendComplete(w.local, "BEGIN", txOpen)
 }
 
@@ -255,7 +286,7 @@ func isEnd(text []byte) bool { return string(text) == "commit" || string(text) =
 func (w *wire) answerEnd(text []byte) error {
 	if w.reading {
 		prefix := append([]byte(w.held), ';')
-		w.pending = append(w.pending, answer{skip: "C", shift: len(prefix)})
+		w.expect(answer{skip: "C", shift: len(prefix)})
 		w.out = appendQuery(w.out, prefix, text)
 		w.held = ""
 		return nil
@@ -282,19 +313,29 @@ func (w *wire) prefix() (text []byte, skip string) {
 	case w.needsFence():
 		return append(w.appendFence(text), ';'), skip + "TDC"
 	case begun || w.early:
-		text = append(w.setLocal(text), ';')
-		if w.strict {
-			return append(w.setLocalRole(text), ';'), skip + "CC"
-		}
-		return text, skip + "C"
+		return w.prefixLocal(text, skip)
 	}
 	text = append(text, "select pg_catalog.set_config('search_path', "...)
 	text = w.path.appendLiteral(text, w.scope.Schema)
 	text = append(text, ", true)"...)
+	return append(w.appendSetters(text), ';'), "TDC"
+}
+
+// prefixLocal is insertLocal for a simple query.
+func (w *wire) prefixLocal(text []byte, skip string) ([]byte, string) {
+	text, skip = append(w.setLocal(text), ';'), skip+"C"
 	if w.strict {
-		text = w.appendSetRole(text)
+		text, skip = append(w.setLocalRole(text), ';'), skip+"C"
 	}
-	return append(text, ';'), "TDC"
+	if !w.needsTimeouts() {
+		return text, skip
+	}
+	for _, t := range w.timeouts() {
+		if t.ms > 0 {
+			text, skip = append(t.setLocal(text), ';'), skip+"C"
+		}
+	}
+	return text, skip
 }
 
 // setLocal is a utility command: unlike a select it takes no snapshot, so that
@@ -317,9 +358,21 @@ func (w *wire) appendFence(b []byte) []byte {
 	}
 	b = append(b, fenceMiddle...)
 	b = w.path.appendLiteral(b, w.scope.Schema)
-	b = append(b, fenceBehind...)
+	return w.appendSetters(append(b, fenceBehind...))
+}
+
+// appendSetters adds what follows the path's set_config in a select.
+func (w *wire) appendSetters(b []byte) []byte {
 	if w.strict {
 		b = w.appendSetRole(b)
+	}
+	if !w.needsTimeouts() {
+		return b
+	}
+	for _, t := range w.timeouts() {
+		if t.ms > 0 {
+			b = t.appendSetter(b)
+		}
 	}
 	return b
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -22,7 +23,7 @@ type modelClient struct {
 
 var (
 	scopeA    = Scope{Owner: "a", Schema: "a"}
-	scopeB    = Scope{Owner: "b", Schema: "b"}
+	scopeB    = Scope{Owner: "b", Schema: "b", StatementTimeout: 7000, IdleTimeout: 9000}
 	scopeRest = Scope{Owner: "rest"} // no schema: the path at rest
 )
 
@@ -201,6 +202,10 @@ func (c *modelClient) statementAs(as arm, s Scope, msg []byte) bool {
 	if s.Role != "" {
 		path += tenant.QuoteIdent(s.Role)
 	}
+	path += noTimeouts
+	if s.StatementTimeout > 0 {
+		path = path[:len(path)-len(noTimeouts)] + "<7000,9000>"
+	}
 	switch {
 	case c.server.fences > fences:
 		c.last = s.Owner
@@ -211,7 +216,7 @@ func (c *modelClient) statementAs(as arm, s Scope, msg []byte) bool {
 		c.Fatalf("a statement of %q ran behind one of %q without a fence", s.Owner, c.last)
 	}
 	for _, ran := range c.server.ran[before:] {
-		if ran[:len(path)] != path || ran[len(path)] == '"' {
+		if !strings.HasPrefix(ran, path) {
 			c.Fatalf("a statement of %q ran on the path %q", s.Owner, ran)
 		}
 	}

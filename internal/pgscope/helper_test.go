@@ -26,10 +26,15 @@ func onEach(t *testing.T, test func(t *testing.T, dsn string)) {
 	})
 }
 
-// byTenant scopes by the tenant in the context, its schema named as the ID.
+// byTenant scopes by the tenant in the context, its schema named as the ID. Every
+// other tenant has timeouts.
 func byTenant(ctx context.Context) (Scope, error) {
 	id, err := tenant.FromContext(ctx)
-	return Scope{Owner: string(id), Schema: string(id), Version: versionOf(ctx)}, err
+	s := Scope{Owner: string(id), Schema: string(id), Version: versionOf(ctx)}
+	if s.Owner != "" && s.Owner[len(s.Owner)-1]%2 == 1 {
+		s.StatementTimeout, s.IdleTimeout = 60_000, 600_000
+	}
+	return s, err
 }
 
 type versionKey struct{}

@@ -16,12 +16,11 @@ const headerLen = 5
 // scopeSQL sets $1 as the path of the current transaction.
 const scopeSQL = "select pg_catalog.set_config('search_path', $1, true)"
 
-// fenceSQL is scopeSQL for the first statement of another owner. It fails if
+// The fence is scopeSQL for the first statement of another owner. It fails if
 // the owner before left anything that a name could find: a temporary schema, or
 // a path of the session. A lone quote is no path, so that set_config fails, and
 // with it all that stands behind it in the packet.
 const (
-	fenceSQL    = fenceBefore + noTemps + fenceMiddle + "$1" + fenceBehind
 	fenceBefore = "select pg_catalog.set_config('search_path', case when " + ownPath + " and "
 	fenceMiddle = " then "
 	fenceBehind = ` else '"' end, true)`
@@ -42,21 +41,46 @@ const (
 // into it and takes longer: whatever is in a schema depends on it, and that is
 // how PostgreSQL itself empties it.
 const (
-	tempsSQL      = fenceBefore + noTempObjects + fenceMiddle + "$1" + fenceBehind
 	noTempObjects = "not exists (select from pg_catalog.pg_depend" +
 		" where refclassid operator(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass" +
 		" and refobjid operator(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
 )
 
-// These are their names on the server. They are named, because an unnamed one
+// inserted are the statements that the wire inserts by the extended protocol.
+type inserted struct{ scope, fence, temps named }
+
+type named struct{ name, sql string }
+
+// statements are those of connections without and with a role, and of scopes without
+// and with timeouts.
+var statements = [2][2]inserted{
+	{newInserted(fenceBefore, ""), newInserted(fenceBefore, timeoutSetters("$2", "$3"))},
+	{
+		newInserted(strictBefore, setRole+"$2, true)"),
+		newInserted(strictBefore, setRole+"$2, true)"+timeoutSetters("$3", "$4")),
+	},
+}
+
+func index(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// newInserted returns the statements whose fence begins with before, and which set
+// more than the path. They are named, because an unnamed one
 // would destroy pgx's own unnamed statement, and the names cannot be guessed,
 // because SQL's EXECUTE could set the path by them; who looks them up in
 // pg_prepared_statements is refused by their prefix.
-var (
-	scopeStmt = sqltext.StatementPrefix + rand.Text()
-	fenceStmt = sqltext.StatementPrefix + rand.Text()
-	tempsStmt = sqltext.StatementPrefix + rand.Text()
-)
+func newInserted(before, more string) inserted {
+	name := func(sql string) named { return named{sqltext.StatementPrefix + rand.Text(), sql + more} }
+	return inserted{
+		scope: name(scopeSQL),
+		fence: name(before + noTemps + fenceMiddle + "$1" + fenceBehind),
+		temps: name(before + noTempObjects + fenceMiddle + "$1" + fenceBehind),
+	}
+}
 
 // begin starts a message of type t in b and returns where its length goes.
 func begin(b []byte, t byte) ([]byte, int) {

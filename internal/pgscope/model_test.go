@@ -42,6 +42,7 @@ type modelServer struct {
 	bound    string            // the unnamed portal's text
 	path     string            // "" at rest
 	role     string            // "" at rest
+	timeouts [2]string         // "" at rest
 	strict   bool
 	ran      []string // path and text of each client statement that ran
 	fences   int      // that were passed
@@ -106,11 +107,11 @@ func (s *modelServer) extended(t byte, fields []string) {
 			return
 		}
 		s.bound = text
-		switch text {
-		case scopeSQL, scopeRoleSQL:
-			s.bound += bindParameters(fields)
-		case fenceSQL, fenceRoleSQL:
-			s.bound = fenceBefore + bindParameters(fields) + fenceBehind
+		switch params := s.bindParameters(fields); {
+		case strings.HasPrefix(text, scopeSQL):
+			s.bound = scopeSQL + params
+		case !mine(text) && strings.Contains(text, fenceMiddle):
+			s.bound = fenceBefore + params
 		}
 		s.answer('2', mine(text), "")
 	case 'D':
@@ -123,9 +124,9 @@ func (s *modelServer) extended(t byte, fields []string) {
 }
 
 // bindParameters returns the texts of a Bind's parameters, which stand behind both
-// names, the formats and the count: the path, and of a strict one the role as setRole
-// writes it.
-func bindParameters(fields []string) string {
+// names, the formats and the count: the path, of a strict one the role as setRole
+// writes it, and the timeouts as a simple query would set them.
+func (s *modelServer) bindParameters(fields []string) string {
 	body := strings.Join(fields, "\x00")
 	body = body[len(fields[0])+len(fields[1])+2+2:]
 	n := binary.BigEndian.Uint16([]byte(body))
@@ -134,8 +135,15 @@ func bindParameters(fields []string) string {
 	for i := range n {
 		size := binary.BigEndian.Uint32([]byte(body))
 		value := body[4 : 4+size]
-		if i > 0 {
+		at := int(i)
+		if !s.strict && at > 0 {
+			at++
+		}
+		switch at {
+		case 1:
 			value = setRole + "'" + value + "', true)"
+		case 2, 3:
+			value = ", pg_catalog.set_config('" + timeoutNames[at-2] + "', '" + value + "', true)"
 		}
 		all, body = all+value, body[4+size:]
 	}
@@ -170,11 +178,15 @@ func (s *modelServer) execute(text string, client bool, at, shift int) bool {
 	case word == "begin":
 		s.status = txOpen
 	case ends:
-		s.status, s.path, s.role = txIdle, "", ""
+		s.status = txIdle
+		s.rest()
 	case strings.HasPrefix(text, "set local role "):
 		s.role = text[len("set local role "):]
+	case strings.HasPrefix(text, "set local ") && strings.Contains(text, "timeout to "):
+		name, value, _ := strings.Cut(text[len("set local "):], " to ")
+		s.timeouts[index(name == timeoutNames[1])] = value
 	case !client:
-		text := text
+		text := s.setTimeouts(text)
 		if at := strings.LastIndex(text, setRole); at >= 0 {
 			role, _, _ := strings.Cut(text[at+len(setRole)+1:], "'")
 			s.role, text = "", text[:at]
@@ -187,14 +199,14 @@ func (s *modelServer) execute(text string, client bool, at, shift int) bool {
 		path, fence := strings.CutPrefix(text, fenceBefore)
 		if fence {
 			s.fences++
-			path = strings.TrimSuffix(path, fenceBehind)
+			path, _, _ = strings.Cut(path, fenceBehind)
 		}
 		if s.path = ""; strings.Contains(path, `"`) {
 			s.path = path[strings.IndexByte(path, '"'):]
 			s.path = s.path[:strings.IndexByte(s.path[1:], '"')+2]
 		}
 	default:
-		s.ran = append(s.ran, s.path+s.role+text)
+		s.ran = append(s.ran, fmt.Sprintf("%s%s<%s,%s>%s", s.path, s.role, s.timeouts[0], s.timeouts[1], text))
 	}
 	s.asides()
 	if strings.HasPrefix(text, "select") {
@@ -208,6 +220,27 @@ func (s *modelServer) execute(text string, client bool, at, shift int) bool {
 	s.answer('C', client, strings.ToUpper(word))
 	return true
 }
+
+var timeoutNames = [2]string{"statement_timeout", "idle_in_transaction_session_timeout"}
+
+// noTimeouts is how a statement is written down that ran without.
+const noTimeouts = "<,>"
+
+// setTimeouts takes the timeouts from a scope, and returns the rest of it.
+func (s *modelServer) setTimeouts(text string) string {
+	rest := text
+	for i, name := range timeoutNames {
+		before, value, found := strings.Cut(text, ", pg_catalog.set_config('"+name+"', '")
+		if found {
+			s.timeouts[i], _, _ = strings.Cut(value, "'")
+			rest = rest[:min(len(rest), len(before))]
+		}
+	}
+	return rest
+}
+
+// rest is what a transaction leaves.
+func (s *modelServer) rest() { s.path, s.role, s.timeouts = "", "", [2]string{} }
 
 func (s *modelServer) fail(text string, position, shift int) {
 	build := func(p int) []byte {
@@ -253,7 +286,7 @@ func (s *modelServer) asides() {
 
 func (s *modelServer) ready() {
 	if s.status == txIdle {
-		s.path, s.role = "", ""
+		s.rest()
 	}
 	s.asides()
 	b := appendComplete(nil, "", s.status)

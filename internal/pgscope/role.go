@@ -25,22 +25,8 @@ type Login struct {
 	Password tenant.Secret
 }
 
-// inserted are the statements that a kind of connection inserts.
-type inserted struct{ scope, fence, temps named }
-
-type named struct{ name, sql string }
-
-var (
-	plainly = inserted{named{scopeStmt, scopeSQL}, named{fenceStmt, fenceSQL}, named{tempsStmt, tempsSQL}}
-	// Their names may be the same ones: a connection is of one kind.
-	strictly = inserted{named{scopeStmt, scopeRoleSQL}, named{fenceStmt, fenceRoleSQL}, named{tempsStmt, tempsRoleSQL}}
-)
-
 const (
-	setRole      = ", pg_catalog.set_config('role', "
-	scopeRoleSQL = "select pg_catalog.set_config('search_path', $1, true)" + setRole + "$2, true)"
-	fenceRoleSQL = strictBefore + noTemps + fenceMiddle + "$1" + fenceBehind + setRole + "$2, true)"
-	tempsRoleSQL = strictBefore + noTempObjects + fenceMiddle + "$1" + fenceBehind + setRole + "$2, true)"
+	setRole = ", pg_catalog.set_config('role', "
 	// strictBefore is fenceBefore for sessions that must have no role at rest.
 	strictBefore = fenceBefore + "pg_catalog.current_setting('role') operator(pg_catalog.=) 'none' and "
 	tidyRoleSQL  = "set role none; " + tidySQL
@@ -65,7 +51,7 @@ func (w *wire) setLocalRole(b []byte) []byte {
 	return append(append(b, "set local role "...), tenant.QuoteIdent(w.scope.Role)...)
 }
 
-// appendSetRole adds what follows the path's set_config in a select.
+// appendSetRole sets the role behind the path's set_config in a select.
 func (w *wire) appendSetRole(b []byte) []byte {
 	b = append(b, setRole...)
 	b = appendLiteral(b, func(b []byte) []byte { return append(b, w.role()...) })

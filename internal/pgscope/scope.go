@@ -17,6 +17,10 @@ type Scope struct {
 	// Role is the database role that the statement takes on, on a connection with a
 	// login (Config.Login), where every Schema needs one. Empty elsewhere.
 	Role string
+	// StatementTimeout and IdleTimeout are set for the transaction, in milliseconds: how
+	// long each of its statements may run, and how long it may wait for the next one.
+	// Zero leaves the session's own.
+	StatementTimeout, IdleTimeout int32
 	// Version is the schema's version, 0 if unknown. Statements of different
 	// versions never share a server-side prepared statement.
 	Version int64

@@ -15,7 +15,7 @@ import (
 // ownStatement returns the name of the wire's scope statement, as anybody can.
 func ownStatement(t *testing.T, q querier) string {
 	t.Helper()
-	names, err := texts(as(t, "t0"), q, "select name from pg_prepared_statements where statement like 'select pg_catalog.set_config(''search_path'', $1, true)%'")
+	names, err := texts(as(t, "t0"), q, "select name from pg_prepared_statements where statement like 'select pg_catalog.set_config(''search_path'', $1, true)%' and statement not like '%timeout%'")
 	if err != nil || len(names) != 1 {
 		t.Fatalf("%q, %v", names, err)
 	}

@@ -23,7 +23,7 @@ func TestOwnStatementIsThereAlready(t *testing.T) {
 			err = conn.Raw(func(dc any) error {
 				w := dc.(*Conn).wire
 				w.mu.Lock()
-				w.prepared, w.prepFence = false, false
+				w.plain, w.timed = kept{}, kept{}
 				w.mu.Unlock()
 				return nil
 			})
@@ -61,7 +61,7 @@ func TestDeallocatedByStealth(t *testing.T) {
 				w := dc.(*Conn).wire
 				w.mu.Lock()
 				defer w.mu.Unlock()
-				if i == 3 && !w.prepFence {
+				if i == 3 && !w.timed.fence { // t1 has timeouts
 					t.Error("the fence is thought gone")
 				}
 				return nil

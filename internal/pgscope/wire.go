@@ -20,6 +20,9 @@ const (
 	armCopy               // its COPY, whose text pgx makes and sends as a simple query
 )
 
+// kept is what the server knows: the scope statement, and the fence.
+type kept struct{ scope, fence bool }
+
 // Transaction states, as ReadyForQuery reports them.
 const (
 	txStarting byte = 0 // the connection is not ready yet
@@ -39,7 +42,8 @@ type answer struct {
 	lead   int    // CloseCompletes of the client that come before skip
 	skip   string // types of the messages to drop, in their order
 	shift  int    // bytes that stand before the client's text in a simple query
-	parses *bool  // set when the first ParseComplete of skip comes
+	kept   *bool  // whether the server knows the statement that skip is of
+	parses bool   // kept is set when the first ParseComplete of skip comes
 	fenced bool   // skip ends with the fence's
 }
 
@@ -58,7 +62,6 @@ type wire struct {
 	path    path
 	unnamed bool // prepare the scope statement anew each time (poolers)
 	strict  bool // scopes have roles
-	inserts inserted
 
 	// mu guards what follows, up to the next comment. It is never held during
 	// network input or output: pgx may read in the background while it writes.
@@ -78,8 +81,10 @@ type wire struct {
 	early      bool   // the armed statement comes before any snapshot
 	dirty      bool   // the open transaction's path may have been changed
 	tainted    bool   // the session may have been changed
-	prepared   bool   // the server knows the scope statement
-	prepFence  bool   // and the fence
+	untimed    bool   // the open transaction has not had the scope's timeouts
+	plain      kept   // what the server knows of scopes without timeouts
+	timed      kept   // and of those with
+	trips      uint64 // groups that were sent
 	temps      bool   // the session has a temporary schema, empty or not
 	pending    []answer
 	local      []byte // answers made here, not read by pgx yet
@@ -105,11 +110,7 @@ type wire struct {
 }
 
 func newWire(c net.Conn, p path, unnamed, strict bool) *wire {
-	w := &wire{Conn: c, path: p, unnamed: unnamed, strict: strict, inserts: plainly, arm: armControl, in: make([]byte, 16<<10)}
-	if strict {
-		w.inserts = strictly
-	}
-	return w
+	return &wire{Conn: c, path: p, unnamed: unnamed, strict: strict, arm: armControl, in: make([]byte, 16<<10)}
 }
 
 // set arms the wire for the next groups.
@@ -176,6 +177,13 @@ func (w *wire) open() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.status != txIdle
+}
+
+// roundTrips returns how many groups were sent, each answered once.
+func (w *wire) roundTrips() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.trips
 }
 
 // reusable reports whether the session is as it was after connecting, with no

@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // goodbye bounds how long a connection's end is waited for.
 const goodbye = time.Second
@@ -60,9 +63,17 @@ func (p *Pool) Trim(keep int, oldest time.Time) {
 	}
 	p.closing += len(out)
 	p.mu.Unlock()
-	for _, c := range out {
-		p.finish(c, retiredTrimmed)
+	p.finishAll(out, retiredTrimmed)
+}
+
+// finishAll closes connections that count as closing, at once: one that does not
+// answer must not keep the others.
+func (p *Pool) finishAll(all []*Conn, why reason) {
+	var wg sync.WaitGroup
+	for _, c := range all {
+		wg.Go(func() { p.finish(c, why) })
 	}
+	wg.Wait()
 }
 
 func (p *Pool) oldestIdle() int {
@@ -78,31 +89,26 @@ func (p *Pool) oldestIdle() int {
 // Sweep closes the connections that are idle for longer than MaxIdle, and the idle
 // ones that are older than MaxAge, down to none. It reports how many.
 func (p *Pool) Sweep(now time.Time) int {
-	type ended struct {
-		c   *Conn
-		why reason
-	}
 	p.mu.Lock()
-	var out []ended
+	var old, idle []*Conn
 	kept := p.idle[:0]
 	for _, c := range p.idle {
 		switch {
 		case now.Sub(c.created) > p.cfg.MaxAge:
-			out = append(out, ended{c, retiredAge})
+			old = append(old, c)
 		case p.cfg.MaxIdle > 0 && now.Sub(c.rested) > p.cfg.MaxIdle:
-			out = append(out, ended{c, retiredIdle})
+			idle = append(idle, c)
 		default:
 			kept = append(kept, c)
 		}
 	}
 	clear(p.idle[len(kept):])
 	p.idle = kept
-	p.closing += len(out)
+	p.closing += len(old) + len(idle)
 	p.mu.Unlock()
-	for _, e := range out {
-		p.finish(e.c, e.why)
-	}
-	return len(out)
+	p.finishAll(old, retiredAge)
+	p.finishAll(idle, retiredIdle)
+	return len(old) + len(idle)
 }
 
 // Close closes the idle connections and waits until those in use have come
@@ -122,9 +128,7 @@ func (p *Pool) Close() {
 		}
 	}
 	p.mu.Unlock()
-	for _, c := range idle {
-		p.finish(c, retiredClosed)
-	}
+	p.finishAll(idle, retiredClosed)
 	<-p.drained
 	p.budget.part(p)
 }

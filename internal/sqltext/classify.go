@@ -153,6 +153,9 @@ func (s *scanner) modifying(w word) {
 	if s.last.kind == leftParen || s.ctes&s.bit() != 0 {
 		s.facts |= impure
 		s.facts.raise(Write)
+		if w != wDelete {
+			s.facts |= grows
+		}
 	}
 }
 
@@ -170,6 +173,7 @@ func (s *scanner) into() {
 	}
 	if s.stmt.into = true; s.facts.Command() == Read {
 		s.facts.raise(DDL)
+		s.facts |= grows
 	}
 }
 

@@ -13,7 +13,8 @@ const (
 	early                     // BeforeSnapshot
 	calls                     // CallsUnknown
 
-	runs Facts = 1 << 16 // RunsText
+	runs  Facts = 1 << 16 // RunsText
+	grows Facts = 1 << 17 // Grows
 
 	kindShift   = 8  // Kind, 3 bits
 	escapeShift = 12 // index into reasons, 4 bits
@@ -120,6 +121,11 @@ func (f Facts) CallsUnknown() bool { return f&calls != 0 }
 // ts_stat, dblink, crosstab). A name counts, called or not. What an application's
 // own functions run cannot be told.
 func (f Facts) RunsText() bool { return f&runs != 0 }
+
+// Grows reports whether the text may make a tenant's tables larger: INSERT, UPDATE,
+// MERGE, COPY FROM, CREATE, SELECT INTO, also in a WITH. DELETE, TRUNCATE, DROP and
+// ALTER do not count, nor does what functions, procedures and blocks do.
+func (f Facts) Grows() bool { return f&grows != 0 }
 
 // BeginsTransaction reports whether the text begins a transaction (BEGIN, START
 // TRANSACTION).

@@ -1,5 +1,7 @@
 package sqltext
 
+import "strings"
+
 // statement is what is known of the statement at hand.
 type statement struct {
 	open    bool
@@ -31,6 +33,10 @@ func (s *scanner) begin(w word) {
 	case wUpdate:
 		s.sawUpdate()
 	}
+	switch w {
+	case wInsert, wUpdate, wMerge, wCreate:
+		s.facts |= grows
+	}
 	s.facts |= impure
 	kind := kindOf(w)
 	s.facts.raise(kind)
@@ -60,7 +66,7 @@ func kindOf(w word) Kind {
 	switch w {
 	case wInspect:
 		return Read
-	case wInsert, wUpdate, wDelete, wMerge, wWrite, wRuns, wDo:
+	case wInsert, wUpdate, wDelete, wMerge, wCopy, wWrite, wRuns, wDo:
 		return Write
 	case wDDL, wCreate, wAlter, wDrop, wReindex, wVacuum, wCluster:
 		return DDL
@@ -79,6 +85,10 @@ func (s *scanner) utility(t token) {
 	switch s.stmt.command {
 	case wCreate:
 		s.create(t.word)
+	case wCopy:
+		if s.depth == 0 && t.kind == bare && strings.EqualFold(s.text[t.start:t.end], "from") {
+			s.facts |= grows
+		}
 	case wAlter:
 		s.alter(t.word)
 	case wDrop, wReindex, wCluster:

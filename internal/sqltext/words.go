@@ -32,6 +32,7 @@ const (
 	wCommit
 	wConcurrently
 	wConstraints
+	wCopy
 	wCreate
 	wCube
 	wCycle
@@ -125,7 +126,7 @@ var spellings = []struct {
 	names string
 }{
 	{wDDL, "analyse analyze comment grant import reassign refresh revoke security truncate"},
-	{wWrite, "copy notify"},
+	{wWrite, "notify"},
 	{wRuns, "call execute"},
 	{wControl, "checkpoint close lock move release savepoint unlisten"},
 	{wKeeps, "deallocate listen load"},
@@ -146,6 +147,7 @@ var spellings = []struct {
 	{wCommit, "commit"},
 	{wConcurrently, "concurrently"},
 	{wConstraints, "constraints"},
+	{wCopy, "copy"},
 	{wCreate, "create"},
 	{wCube, "cube"},
 	{wCycle, "cycle"},
