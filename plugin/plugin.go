@@ -164,6 +164,8 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 		Connect:  base.connect(p.opts.searchPath, p.opts.pooler),
 		Prepared: base.prepared(),
 		MaxConns: p.opts.maxConns, MaxAge: p.opts.maxAge, MaxTenants: p.opts.maxTenants,
+		MaxTotal: p.opts.maxTotal, MaxPerServer: p.opts.maxPerServer,
+		MaxIdle: p.opts.maxIdle, LeakAfter: p.opts.leakAfter,
 		MinVersion: p.opts.minVersion,
 		OnClose:    p.closeOwned,
 	}

@@ -171,13 +171,14 @@ func (c *conn) hold(ctx context.Context, w where, from *replica) (fresh bool, er
 
 // acquire takes a connection of a pool, and tells the context's Spans of the wait.
 func (c *conn) acquire(ctx context.Context, from *pool.Pool, w where) (*pool.Conn, error) {
+	claim := pool.Claim{Owner: w.owner}
 	s := spanOf(ctx)
 	if s == nil {
-		return from.Acquire(ctx, w.owner)
+		return from.Acquire(ctx, claim)
 	}
 	start := time.Now()
 	defer func() { s.waited(time.Since(start)) }()
-	return from.Acquire(ctx, w.owner)
+	return from.Acquire(ctx, claim)
 }
 
 func (c *conn) release() {

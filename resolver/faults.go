@@ -14,9 +14,13 @@ import (
 )
 
 // replicaFault reports whether a read failed for a reason that the primary
-// does not share: the replica is down, starting, shutting down, or cancelled
+// does not share: the replica is down or given up, starting, shutting down, or cancelled
 // the statement to replay the primary's changes.
 func replicaFault(err error) bool {
+	var down *pool.DownError
+	if errors.As(err, &down) {
+		return true
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code {

@@ -240,7 +240,7 @@ func (f *freshness) settled(mark int64) bool {
 func ask(ctx context.Context, p *pool.Pool, query string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	c, err := p.Acquire(ctx, systemOwner)
+	c, err := p.Acquire(ctx, pool.Claim{Owner: systemOwner})
 	if err != nil {
 		return 0, err
 	}

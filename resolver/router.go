@@ -14,6 +14,7 @@ import (
 
 	"github.com/gormtenancy/gormtenancy/internal/pgscope"
 	"github.com/gormtenancy/gormtenancy/internal/pool"
+	"github.com/gormtenancy/gormtenancy/internal/service"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -38,11 +39,17 @@ type Config struct {
 	// Prepared is an argument that makes the driver prepare a statement, put
 	// before the arguments of GORM's prepared statements. Nil: none.
 	Prepared any
-	// MaxConns, MaxAge and MaxTenants are each node's pool limits; zero means
-	// the pool package's defaults.
-	MaxConns   int
-	MaxAge     time.Duration
-	MaxTenants int
+	// MaxConns, MaxAge, MaxIdle, MaxTenants, MaxWaiting, LaneConns and SlowAcquire are
+	// each node's pool limits; zero means the pool package's defaults (pool.Config).
+	MaxConns, MaxTenants, MaxWaiting, LaneConns int
+	MaxAge, MaxIdle, SlowAcquire                time.Duration
+	// MaxTotal bounds the open connections of all pools together, and MaxPerServer
+	// those to one server, by the host and port of the DSNs. Zero: no bound but
+	// MaxConns.
+	MaxTotal, MaxPerServer int
+	// LeakAfter is how long a connection may be held before it is logged, with the
+	// line that asked for it. Zero: nobody looks.
+	LeakAfter time.Duration
 	// MinVersion is the version that a tenant's schema must have reached where the
 	// context asks for none (tenant.RequireVersion). Zero: any.
 	MinVersion int64
@@ -70,6 +77,8 @@ type Router struct {
 	// forgotten counts the times that a shard was forgotten, by name.
 	forgotten map[string]int
 
+	budget  *pool.Budget
+	janitor service.Group
 	virtual atomic.Int64           // open virtual connections
 	handle  atomic.Pointer[sql.DB] // that is made of the Router
 	aged    atomic.Int64           // virtual connections that the handle closed for their age
@@ -97,7 +106,12 @@ func New(cfg Config) (*Router, error) {
 		cfg.Logger = slog.Default()
 	}
 	r := &Router{cfg: cfg, cancel: func() {}, forgotten: map[string]int{}}
+	if cfg.MaxTotal > 0 || cfg.MaxPerServer > 0 {
+		r.budget = pool.NewBudget(cfg.MaxTotal, cfg.MaxPerServer)
+	}
 	r.shards.Store(&map[place]*shard{})
+	// A fresh group cannot have been started before.
+	_ = r.janitor.Start(context.TODO(), r.care)
 	if w, ok := cfg.Directory.(ShardWatcher); ok {
 		r.cancel = w.OnShardChange(r.forget)
 	}
@@ -123,6 +137,7 @@ func (virtualDriver) Open(string) (driver.Conn, error) {
 // calls it.
 func (r *Router) Close() error {
 	r.cancel()
+	r.janitor.Stop()
 	r.mu.Lock()
 	open := *r.shards.Load()
 	r.shards.Store(&map[place]*shard{})
@@ -345,38 +360,4 @@ func (r *Router) forget(name string) {
 	}
 	r.shards.Store(&next)
 	r.mu.Unlock()
-}
-
-// PoolStats is a snapshot of one node's connection pool.
-type PoolStats = pool.Stats
-
-// Stats returns a snapshot of every open pool.
-func (r *Router) Stats() []PoolStats {
-	var all []PoolStats
-	for _, s := range *r.shards.Load() {
-		for _, n := range s.nodes() {
-			all = append(all, n.Stats())
-		}
-	}
-	return all
-}
-
-// retire follows the application's own pool settings: the handle closed a
-// virtual connection that was opened at created, so each pool lets go of those
-// that the handle could not use at once. If it closed it for its age, or because
-// it was idle for too long, each pool also lets go of one that is as old.
-func (r *Router) retire(created time.Time) {
-	keep := int(r.virtual.Load())
-	oldest := time.Time{}
-	if h := r.handle.Load(); h != nil {
-		s := h.Stats()
-		if aged := s.MaxLifetimeClosed + s.MaxIdleTimeClosed; r.aged.Swap(aged) < aged {
-			oldest = created
-		}
-	}
-	for _, s := range *r.shards.Load() {
-		for _, n := range s.nodes() {
-			n.Trim(max(keep, 1), oldest)
-		}
-	}
 }

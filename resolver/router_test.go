@@ -121,7 +121,7 @@ func TestOnlyAgedConnectionsTakeOldOnesWithThem(t *testing.T) {
 	}
 	var held []*pool.Conn
 	for range 3 {
-		c, err := s.primary.Acquire(t.Context(), "a")
+		c, err := s.primary.Acquire(t.Context(), pool.Claim{Owner: "a"})
 		if err != nil {
 			t.Fatal(err)
 		}

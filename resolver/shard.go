@@ -63,10 +63,7 @@ func (s *shard) open(r *Router, connect func(dsn string) (driver.Connector, erro
 		if err != nil {
 			return nil, fmt.Errorf("shard %s, %s: %w", s.name, name, err)
 		}
-		return pool.New(pool.Config{
-			Shard: s.name, Node: name, Login: s.login, Connector: connector,
-			MaxConns: r.cfg.MaxConns, MaxAge: r.cfg.MaxAge, MaxTenants: r.cfg.MaxTenants,
-		}), nil
+		return r.newPool(s, name, dsn, connector), nil
 	}
 	var err error
 	if s.primary, err = node("primary", s.def.Primary); err != nil {

@@ -76,7 +76,7 @@ func open(t *testing.T, cfg pool.Config) *node {
 // acquire takes a connection for owner and wants no error.
 func (n *node) acquire(t *testing.T, owner string) *pool.Conn {
 	t.Helper()
-	c, err := n.Acquire(t.Context(), owner)
+	c, err := n.Acquire(t.Context(), pool.Claim{Owner: owner})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func (n *node) acquireLater(t *testing.T, ctx context.Context) <-chan outcome {
 	waiting := n.Stats().Waiting
 	got := make(chan outcome, 1)
 	go func() {
-		c, err := n.Acquire(ctx, "later")
+		c, err := n.Acquire(ctx, pool.Claim{Owner: "later"})
 		got <- outcome{c, err}
 	}()
 	eventually(t, "a waiter", func() bool { return n.Stats().Waiting == waiting+1 })

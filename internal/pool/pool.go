@@ -1,22 +1,21 @@
 package pool
 
 import (
-	"context"
 	"database/sql/driver"
-	"errors"
-	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 )
 
-// ErrClosed is returned by Acquire after Close.
-var ErrClosed = errors.New("connection pool is closed")
-
 // The limits of a Config whose fields are zero.
 const (
-	DefaultMaxConns   = 50
-	DefaultMaxAge     = 30 * time.Minute
-	DefaultMaxTenants = 2500
+	DefaultMaxConns    = 50
+	DefaultMaxAge      = 30 * time.Minute
+	DefaultMaxIdle     = 5 * time.Minute
+	DefaultMaxTenants  = 2500
+	DefaultMaxWaiting  = 1000
+	DefaultLaneConns   = 2
+	DefaultSlowAcquire = time.Second
 )
 
 // Session is a connection as a Connector of this pool must make it.
@@ -32,9 +31,17 @@ type Session interface {
 	InTx() bool
 }
 
+// Ender is a Session that can say goodbye and wait until the server has ended it.
+// Under a Budget a place is free only then: the server counts what it has not ended.
+type Ender interface {
+	// End ends the session, within a time.
+	End(within time.Duration)
+}
+
 // Lender is a Connector whose connections another pool keeps: they go back there
 // as soon as they are released. What idled here would be missing there, and two
-// pools of one Lender could wait for each other.
+// pools of one Lender could wait for each other. No Budget counts them, for the
+// same reason: the bound is the other pool's.
 type Lender interface {
 	driver.Connector
 	Lends()
@@ -47,47 +54,92 @@ type Config struct {
 	Shard, Node string
 	// Login is whose connections they are, empty for the DSN's own user.
 	Login string
+	// Server names the server for a Budget that bounds each: its host and port.
+	Server string
 	// Connector opens connections that are Sessions. Required.
 	Connector driver.Connector
 	// MaxConns bounds the open connections. Default DefaultMaxConns.
 	MaxConns int
+	// LaneConns bounds those that all Claims of the Lane use together. Default
+	// DefaultLaneConns.
+	LaneConns int
 	// MaxAge retires a connection. Default DefaultMaxAge.
 	MaxAge time.Duration
+	// MaxIdle is how long Sweep leaves a connection idle. Default DefaultMaxIdle,
+	// negative: for ever.
+	MaxIdle time.Duration
 	// MaxTenants retires a connection that has served more distinct tenants.
 	// Default DefaultMaxTenants.
 	MaxTenants int
+	// MaxWaiting bounds the callers of one owner that wait. Default
+	// DefaultMaxWaiting.
+	MaxWaiting int
+	// Budget bounds the connections of several pools. May be nil.
+	Budget *Budget
+	// LeakAfter is how long a connection may be held before it is taken for leaked,
+	// see ReportLeaks. Zero: nobody looks.
+	LeakAfter time.Duration
+	// SlowAcquire is how long an Acquire may wait before it is logged. Default
+	// DefaultSlowAcquire, negative: never.
+	SlowAcquire time.Duration
+	// Logger gets the warnings. Default slog.Default.
+	Logger *slog.Logger
 }
 
 // Pool is the pool of one node.
 type Pool struct {
 	cfg    Config
-	lender bool // cfg.Connector is a Lender
+	lender bool    // cfg.Connector is a Lender
+	budget *Budget // cfg.Budget, but a Lender has none
+	seat   seat    // in the Budget, whose lock guards it
 
-	// mu guards what follows. It is not held while connecting, closing or
-	// waiting. A waiter is woken with a connection, or with nil, which passes
-	// it the right to open one.
+	// mu guards what follows, and the fields of Conn that say so. It is not held
+	// while connecting, closing, waiting or logging. The Budget's lock, where both
+	// are needed, comes first.
+	//
+	// Nobody waits who could be served: whoever makes room serves (see serve).
 	mu      sync.Mutex
-	idle    []*Conn // the last is the one used last
-	total   int     // open, opening, or promised to a waiter
-	waiters []chan *Conn
+	idle    []*Conn // in the order of their last use
+	busy    []*Conn // in somebody's hands, or being opened for somebody
+	lane    int     // of busy, those of the lane
+	closing int
+	queue   queue
+	breaker breaker
+	slow    slow
 	closed  bool
-	drained chan struct{} // closed when closed and total is 0
+	drained chan struct{} // closed when closed and nothing is open
 	stats   counters
 }
 
 // New returns a pool that has opened nothing yet.
 func New(cfg Config) *Pool {
-	if cfg.MaxConns <= 0 {
-		cfg.MaxConns = DefaultMaxConns
+	cfg.MaxConns = positive(cfg.MaxConns, DefaultMaxConns)
+	cfg.LaneConns = positive(cfg.LaneConns, DefaultLaneConns)
+	cfg.MaxTenants = positive(cfg.MaxTenants, DefaultMaxTenants)
+	cfg.MaxWaiting = positive(cfg.MaxWaiting, DefaultMaxWaiting)
+	cfg.MaxAge = positive(cfg.MaxAge, DefaultMaxAge)
+	if cfg.MaxIdle == 0 {
+		cfg.MaxIdle = DefaultMaxIdle
 	}
-	if cfg.MaxAge <= 0 {
-		cfg.MaxAge = DefaultMaxAge
+	if cfg.SlowAcquire == 0 {
+		cfg.SlowAcquire = DefaultSlowAcquire
 	}
-	if cfg.MaxTenants <= 0 {
-		cfg.MaxTenants = DefaultMaxTenants
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
 	}
-	_, lender := cfg.Connector.(Lender)
-	return &Pool{cfg: cfg, lender: lender, drained: make(chan struct{})}
+	p := &Pool{cfg: cfg, drained: make(chan struct{})}
+	if _, p.lender = cfg.Connector.(Lender); !p.lender && cfg.Budget != nil {
+		p.budget = cfg.Budget
+		p.budget.join(p)
+	}
+	return p
+}
+
+func positive[T int | time.Duration](v, otherwise T) T {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
 }
 
 // Shard returns the name of the pool's shard.
@@ -96,96 +148,59 @@ func (p *Pool) Shard() string { return p.cfg.Shard }
 // Node returns the name of the pool's node.
 func (p *Pool) Node() string { return p.cfg.Node }
 
-// Acquire returns a connection for owner, the tenant that will use it. It
-// waits while MaxConns are in use. The errors are ErrClosed, the context's, or
-// the connector's.
-func (p *Pool) Acquire(ctx context.Context, owner string) (*Conn, error) {
-	for {
-		c, err := p.take(ctx, owner)
-		if err != nil {
-			return nil, err
-		}
-		if c == nil {
-			return p.open(ctx, owner)
-		}
-		if err := c.ResetSession(ctx); err == nil {
-			c.touch(owner)
-			return c, nil
-		}
-		p.destroy(c, retiredBroken)
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-	}
+// open counts the connections that are open, being opened or being closed. p.mu
+// is held.
+func (p *Pool) open() int { return len(p.idle) + len(p.busy) + p.closing }
+
+// room is how many more connections MaxConns allows. p.mu is held.
+func (p *Pool) room() int { return p.cfg.MaxConns - p.open() }
+
+// allows reports whether the owner's cap and the lane leave room for a claim. p.mu
+// is held.
+func (p *Pool) allows(c Claim) bool {
+	return (!c.Lane || p.lane < p.cfg.LaneConns) && (c.Conns <= 0 || p.heldBy(c.Owner) < c.Conns)
 }
 
-// take returns an idle connection, or nil with the right to open one.
-func (p *Pool) take(ctx context.Context, owner string) (*Conn, error) {
-	p.mu.Lock()
-	switch {
-	case p.closed:
-		p.mu.Unlock()
-		return nil, ErrClosed
-	case len(p.idle) > 0:
-		c := p.pick(owner)
-		p.mu.Unlock()
-		return c, nil
-	case p.total < p.cfg.MaxConns:
-		p.total++
-		p.mu.Unlock()
-		return nil, nil
+// heldBy counts the connections that owner uses. p.mu is held.
+func (p *Pool) heldBy(owner string) (n int) {
+	for _, c := range p.busy {
+		if c.owner == owner {
+			n++
+		}
 	}
-	ch := make(chan *Conn, 1)
-	p.waiters = append(p.waiters, ch)
-	p.stats.waits++
-	p.mu.Unlock()
-	return p.wait(ctx, ch)
+	return n
 }
 
-func (p *Pool) wait(ctx context.Context, ch chan *Conn) (*Conn, error) {
-	start := time.Now()
-	select {
-	case c, ok := <-ch:
-		p.mu.Lock()
-		p.stats.waited += time.Since(start)
-		p.mu.Unlock()
-		if !ok {
-			return nil, ErrClosed
-		}
-		return c, nil
-	case <-ctx.Done():
+// hand gives c to a claim. c was idle, or is a place for a new one. p.mu is held.
+func (p *Pool) hand(c *Conn, claim Claim) *Conn {
+	c.touch(claim.Owner)
+	c.lane, c.at = claim.Lane, len(p.busy)
+	p.busy = append(p.busy, c)
+	if c.lane {
+		p.lane++
 	}
-	p.mu.Lock()
-	for i, w := range p.waiters {
-		if w == ch {
-			p.waiters = append(p.waiters[:i], p.waiters[i+1:]...)
-			break
-		}
+	return c
+}
+
+// leave takes c out of busy. p.mu is held.
+func (p *Pool) leave(c *Conn) {
+	last := len(p.busy) - 1
+	p.busy[c.at] = p.busy[last]
+	p.busy[c.at].at = c.at
+	p.busy[last] = nil
+	p.busy = p.busy[:last]
+	if c.lane {
+		p.lane--
 	}
-	p.stats.waited += time.Since(start)
-	p.stats.canceled++
-	p.mu.Unlock()
-	// What was handed over in the meantime belongs to the next one.
-	select {
-	case c, ok := <-ch:
-		if ok && c != nil {
-			c.Release()
-		} else if ok {
-			p.forgo()
-		}
-	default:
-	}
-	return nil, fmt.Errorf("wait for a connection to %s/%s (%d open): %w",
-		p.cfg.Shard, p.cfg.Node, p.cfg.MaxConns, ctx.Err())
 }
 
 // pick removes the best idle connection for owner: the one that served it
-// last, else one that knows it, else the one used last.
+// last, else one that knows it, else the one used last. p.mu is held.
 func (p *Pool) pick(owner string) *Conn {
 	best := len(p.idle) - 1
 	known := -1
 	for i := len(p.idle) - 1; i >= 0; i-- {
-		if p.idle[i].last == owner {
+		if p.idle[i].owner == owner {
 			known = i
 			break
 		}
@@ -196,134 +211,33 @@ func (p *Pool) pick(owner string) *Conn {
 	if known >= 0 {
 		best = known
 	}
-	c := p.idle[best]
-	p.idle = append(p.idle[:best], p.idle[best+1:]...)
-	return c
+	return p.remove(best)
 }
 
-// open connects, with the right to do so.
-func (p *Pool) open(ctx context.Context, owner string) (*Conn, error) {
-	dc, err := p.cfg.Connector.Connect(ctx)
-	if err != nil {
-		p.mu.Lock()
-		p.stats.failed++
-		p.mu.Unlock()
-		p.forgo()
-		return nil, err
-	}
-	s, ok := dc.(Session)
-	if !ok {
-		p.forgo()
-		return nil, errors.Join(fmt.Errorf("connector of %s/%s makes %T, which is no pool.Session",
-			p.cfg.Shard, p.cfg.Node, dc), dc.Close())
-	}
-	c := &Conn{Session: s, pool: p, created: time.Now(), tenants: map[string]struct{}{}}
-	c.touch(owner)
-	p.mu.Lock()
-	p.stats.opened++
-	p.mu.Unlock()
-	return c, nil
-}
-
-// forgo gives the right to open a connection to the next waiter, or back.
-func (p *Pool) forgo() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.waiters) > 0 && !p.closed {
-		p.wake(nil)
-		return
-	}
-	p.total--
-	if p.closed && p.total == 0 {
-		close(p.drained)
-	}
-}
-
-// wake hands c to the waiter that waits longest. p.mu is held.
-func (p *Pool) wake(c *Conn) {
-	ch := p.waiters[0]
-	p.waiters = p.waiters[:copy(p.waiters, p.waiters[1:])]
-	ch <- c
-}
-
-// put takes a healthy connection back.
-func (p *Pool) put(c *Conn) {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		p.destroy(c, retiredClosed)
-		return
-	}
-	if len(p.waiters) > 0 {
-		p.wake(c)
-	} else {
-		p.idle = append(p.idle, c)
-	}
-	p.mu.Unlock()
-}
-
-// destroy closes a connection that is in nobody's hands any more.
-func (p *Pool) destroy(c *Conn, why reason) {
-	// Its error changes nothing: the connection is gone either way.
-	_ = c.Session.Close()
-	p.mu.Lock()
-	p.stats.retired[why]++
-	p.mu.Unlock()
-	p.forgo()
-}
-
-// Trim closes idle connections until at most keep are open, and one more if
-// the oldest idle one was opened before oldest.
-func (p *Pool) Trim(keep int, oldest time.Time) {
-	p.mu.Lock()
-	var out []*Conn
-	if i := p.oldestIdle(); i >= 0 && p.idle[i].created.Before(oldest) {
-		out = append(out, p.remove(i))
-	}
-	for p.total-len(out) > keep && len(p.idle) > 0 {
-		out = append(out, p.remove(p.oldestIdle()))
-	}
-	p.mu.Unlock()
-	for _, c := range out {
-		p.destroy(c, retiredTrimmed)
-	}
-}
-
-func (p *Pool) oldestIdle() int {
-	at := -1
-	for i, c := range p.idle {
-		if at < 0 || c.created.Before(p.idle[at].created) {
-			at = i
-		}
-	}
-	return at
-}
-
+// remove takes an idle connection out. p.mu is held.
 func (p *Pool) remove(i int) *Conn {
 	c := p.idle[i]
 	p.idle = append(p.idle[:i], p.idle[i+1:]...)
 	return c
 }
 
-// Close closes the idle connections and waits until those in use have come
-// back and are closed too. Further calls wait as well.
-func (p *Pool) Close() {
-	p.mu.Lock()
-	var idle []*Conn
-	if !p.closed {
-		p.closed = true
-		idle, p.idle = p.idle, nil
-		for _, ch := range p.waiters {
-			close(ch)
+// serve gives what is idle to those who wait, and places for new connections
+// where no Budget has a say. It reports whether somebody still waits for a place
+// of the Budget. p.mu is held.
+func (p *Pool) serve() (hungry bool) {
+	for p.queue.n > 0 && !p.closed && (len(p.idle) > 0 || p.budget == nil && p.room() > 0) {
+		w := p.queue.next(p.allows)
+		if w == nil {
+			return false
 		}
-		p.waiters = nil
-		if p.total == 0 {
-			close(p.drained)
+		if len(p.idle) > 0 {
+			w.ch <- grant{c: p.hand(p.pick(w.claim.Owner), w.claim)}
+		} else {
+			w.ch <- grant{c: p.hand(p.place(), w.claim)}
 		}
 	}
-	p.mu.Unlock()
-	for _, c := range idle {
-		p.destroy(c, retiredClosed)
-	}
-	<-p.drained
+	return p.budget != nil && p.queue.n > 0 && p.room() > 0
 }
+
+// place returns a connection that is yet to be opened.
+func (p *Pool) place() *Conn { return &Conn{pool: p, tenants: map[string]struct{}{}} }

@@ -51,7 +51,7 @@ func TestNeverMoreThanMaxConns(t *testing.T) {
 	for i := range callers {
 		wg.Go(func() {
 			for range rounds {
-				c, err := n.Acquire(t.Context(), string(rune('a'+i%26)))
+				c, err := n.Acquire(t.Context(), pool.Claim{Owner: string(rune('a' + i%26))})
 				if err != nil {
 					t.Error(err)
 					return
@@ -304,7 +304,7 @@ func TestConnectorsErrorIsTheCallers(t *testing.T) {
 	n := open(t, pool.Config{})
 	refused := errors.New("refused")
 	n.gate.before.Store(new(func(context.Context) error { return refused }))
-	if _, err := n.Acquire(t.Context(), "a"); !errors.Is(err, refused) {
+	if _, err := n.Acquire(t.Context(), pool.Claim{Owner: "a"}); !errors.Is(err, refused) {
 		t.Fatalf("got %v", err)
 	}
 	if s := n.Stats(); s.Failed != 1 || s.Open != 0 || s.Opened != 0 {

@@ -76,7 +76,7 @@ func TestCancelLosesNeitherConnectionNorRight(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 2 * most {
 			wg.Go(func() {
-				if c, err := n.Acquire(ctx, "c"); err == nil {
+				if c, err := n.Acquire(ctx, pool.Claim{Owner: "c"}); err == nil {
 					c.Release()
 				} else if !errors.Is(err, context.Canceled) {
 					t.Error(err)
@@ -109,7 +109,7 @@ func TestFailedConnectPassesTheRightOn(t *testing.T) {
 			spoil(n, goOn)
 			first := make(chan outcome, 1)
 			go func() {
-				c, err := n.Acquire(t.Context(), "a")
+				c, err := n.Acquire(t.Context(), pool.Claim{Owner: "a"})
 				first <- outcome{c, err}
 			}()
 			eventually(t, "the attempt", func() bool { return n.Stats().Open == 1 })
@@ -169,7 +169,7 @@ func TestConnectEndsWithTheContext(t *testing.T) {
 	n.gate.before.Store(new(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if _, err := n.Acquire(ctx, "a"); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := n.Acquire(ctx, pool.Claim{Owner: "a"}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v", err)
 	}
 	n.gate.before.Store(nil)
@@ -189,7 +189,7 @@ func TestCloseWaitsForWhatIsInUse(t *testing.T) {
 		t.Fatalf("the waiter got %v", got.err)
 	}
 	for _, c := range held {
-		if _, err := n.Acquire(t.Context(), "c"); !errors.Is(err, pool.ErrClosed) {
+		if _, err := n.Acquire(t.Context(), pool.Claim{Owner: "c"}); !errors.Is(err, pool.ErrClosed) {
 			t.Fatalf("after Close: %v", err)
 		}
 		stillOpen(t, closed)
@@ -229,14 +229,14 @@ func TestCloseWaitsForWhatIsBeingOpened(t *testing.T) {
 	}))
 	opening := make(chan outcome, 1)
 	go func() {
-		c, err := n.Acquire(t.Context(), "a")
+		c, err := n.Acquire(t.Context(), pool.Claim{Owner: "a"})
 		opening <- outcome{c, err}
 	}()
 	eventually(t, "the attempt", func() bool { return n.Stats().Open == 1 })
 	closed := make(chan struct{})
 	go func() { n.Close(); close(closed) }()
 	eventually(t, "Close to begin", func() bool {
-		_, err := n.Acquire(canceled(t), "b")
+		_, err := n.Acquire(canceled(t), pool.Claim{Owner: "b"})
 		return errors.Is(err, pool.ErrClosed)
 	})
 	close(goOn)
