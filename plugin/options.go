@@ -26,6 +26,7 @@ type options struct {
 	sharedSchema string
 	searchPath   []string
 	observer     Observer
+	governor     resolver.Governor
 	logger       *slog.Logger
 	pooler       bool
 	roles        bool
@@ -106,6 +107,18 @@ func WithSearchPath(schemas ...string) Option {
 // WithObserver tells ob of every statement.
 func WithObserver(ob Observer) Option {
 	return func(o *options) { o.observer = ob }
+}
+
+// WithGovernor holds tenants to their limits: how many statements run, at what rate, at
+// the same time and on how many connections, how long each may take, how many rows a
+// result and how many bytes a tenant may have. What is over a limit fails with a
+// *quota.LimitError (tenant.ErrLimited). The caller starts and stops g, a
+// *quota.Governor.
+//
+// A transaction takes one place among a tenant's Concurrency, and so does a query whose
+// rows are being read; who holds one and asks for another may wait for itself.
+func WithGovernor(g resolver.Governor) Option {
+	return func(o *options) { o.governor = g }
 }
 
 // WithLogger sets the logger of background work. Default slog.Default.

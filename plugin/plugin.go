@@ -166,7 +166,7 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 		MaxConns: p.opts.maxConns, MaxAge: p.opts.maxAge, MaxTenants: p.opts.maxTenants,
 		MaxTotal: p.opts.maxTotal, MaxPerServer: p.opts.maxPerServer,
 		MaxIdle: p.opts.maxIdle, LeakAfter: p.opts.leakAfter,
-		MinVersion: p.opts.minVersion,
+		MinVersion: p.opts.minVersion, Governor: p.opts.governor,
 		OnClose:    p.closeOwned,
 	}
 	if p.opts.roles {

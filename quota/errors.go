@@ -17,6 +17,7 @@ const (
 	LimitConnections = "connections"
 	LimitRows        = "rows_per_result"
 	LimitStorage     = "storage_bytes"
+	LimitReplicas    = "read_replicas_only" // the lane's: no replica is fresh enough
 )
 
 // ErrNotStarted is returned by a Governor that knows no policy yet.

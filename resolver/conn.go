@@ -20,6 +20,7 @@ type conn struct {
 	at      *shard // of held
 	inTx    bool
 	wrote   where // of the last write, which ends when its rows are closed
+	governed
 }
 
 var (
@@ -49,9 +50,9 @@ func (c *conn) ExecContext(ctx context.Context, text string, args []driver.Named
 
 // QueryContext implements driver.QueryerContext.
 func (c *conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
-	return run(ctx, c, text, func(s *pool.Conn) (driver.Rows, error) {
+	return c.bound(run(ctx, c, text, func(s *pool.Conn) (driver.Rows, error) {
 		return s.QueryContext(ctx, text, args)
-	})
+	}))
 }
 
 // run executes one statement where its context says.
@@ -77,9 +78,16 @@ func route[T any](ctx context.Context, c *conn, text string, do func(*pool.Conn)
 			var none T
 			return none, tenant.ErrTxEnded
 		}
+		if err := c.admit(ctx, text); err != nil {
+			var none T
+			return none, err
+		}
 		return send(ctx, c, do)
 	}
-	w, err := c.r.locate(ctx)
+	w, err := c.locate(ctx)
+	if err == nil {
+		err = c.admit(ctx, text)
+	}
 	if err != nil {
 		var none T
 		return none, err
@@ -97,10 +105,17 @@ func route[T any](ctx context.Context, c *conn, text string, do func(*pool.Conn)
 // if it was changed while the statement waited for a connection.
 func perform[T any](ctx context.Context, c *conn, w *where, read bool, do func(*pool.Conn) (T, error)) (T, error) {
 	written := false // by a text that looked as if it read
+	asked := read
 	for tries := 1; ; tries++ {
 		var from *replica
 		if read && !wantsPrimary(ctx) {
 			from = w.shard.reader(w.owner)
+		}
+		if from == nil {
+			if err := c.offPrimary(w, asked && !written); err != nil {
+				var none T
+				return none, err
+			}
 		}
 		fresh, err := c.hold(ctx, *w, from)
 		var res T
@@ -135,7 +150,7 @@ func perform[T any](ctx context.Context, c *conn, w *where, read bool, do func(*
 // relocate looks again where ctx's statements run, and reports whether w is
 // another place than before.
 func (c *conn) relocate(ctx context.Context, w *where) bool {
-	next, err := c.r.locate(ctx)
+	next, err := c.locate(ctx)
 	if err != nil || next.shard == w.shard {
 		return false
 	}
@@ -152,6 +167,9 @@ func (c *conn) hold(ctx context.Context, w where, from *replica) (fresh bool, er
 	}
 	if c.held != nil {
 		if c.held.Pool() == target {
+			if err := c.enter(ctx); err != nil {
+				return false, err
+			}
 			c.held.Touch(w.owner)
 			return false, nil
 		}
@@ -161,8 +179,12 @@ func (c *conn) hold(ctx context.Context, w where, from *replica) (fresh bool, er
 		}
 		c.release()
 	}
+	if err := c.enter(ctx); err != nil {
+		return false, err
+	}
 	held, err := c.acquire(ctx, target, w)
 	if err != nil {
+		c.leave()
 		return false, err
 	}
 	c.held, c.at = held, w.shard
@@ -171,7 +193,7 @@ func (c *conn) hold(ctx context.Context, w where, from *replica) (fresh bool, er
 
 // acquire takes a connection of a pool, and tells the context's Spans of the wait.
 func (c *conn) acquire(ctx context.Context, from *pool.Pool, w where) (*pool.Conn, error) {
-	claim := pool.Claim{Owner: w.owner}
+	claim := c.claim(w.owner)
 	s := spanOf(ctx)
 	if s == nil {
 		return from.Acquire(ctx, claim)
@@ -185,6 +207,7 @@ func (c *conn) release() {
 	if c.held != nil {
 		c.held.Release()
 		c.held, c.at = nil, nil
+		c.leave()
 	}
 }
 
@@ -224,7 +247,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if c.inTx {
 		return nil, errInTx
 	}
-	w, err := c.r.locate(ctx)
+	w, err := c.locate(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +299,7 @@ func (c *conn) Ping(ctx context.Context) error {
 		}
 		return c.held.Ping(ctx)
 	}
-	w, err := c.r.locate(ctx)
+	w, err := c.locate(ctx)
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func TestScopeFollowsTheLogin(t *testing.T) {
 	}
 	// Each login has its pools, and what is known of the nodes is the shard's.
 	dir.tenant = with(tenant.StateActive, "ra", "l1")
-	first, err := r.locate(ctx)
+	first, err := (&conn{r: r}).locate(ctx)
 	if err != nil || first.shard.login != "l1" {
 		t.Fatalf("%+v, %v", first, err)
 	}
@@ -86,7 +86,7 @@ func TestScopeFollowsTheLogin(t *testing.T) {
 		t.Errorf("the login's pools know the replica otherwise than the shard's, %v", err)
 	}
 	r.forget("s1")
-	again, err := r.locate(ctx)
+	again, err := (&conn{r: r}).locate(ctx)
 	if err != nil || again.shard == first.shard {
 		t.Errorf("a login's pools outlived their shard, %v", err)
 	}

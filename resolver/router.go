@@ -56,6 +56,8 @@ type Config struct {
 	// MaxLag is how old a replica's last known position may be before reads
 	// avoid it. Default 5 s.
 	MaxLag time.Duration
+	// Governor, if not nil, holds tenants to their limits.
+	Governor Governor
 	// Meter, if not nil, is told what no Span accounts for.
 	Meter Meter
 	// OnClose is called when the Router was closed. May be nil.
@@ -160,24 +162,26 @@ type where struct {
 	owner string
 }
 
-// locate finds the shard of ctx's statements.
-func (r *Router) locate(ctx context.Context) (where, error) {
+// locate finds the shard of ctx's statements, and their tenant and its limits.
+func (c *conn) locate(ctx context.Context) (where, error) {
+	r := c.r
 	name, login, owner := r.cfg.Home.Name, "", ""
+	c.tenant = tenant.Tenant{}
 	switch id, err := tenant.FromContext(ctx); {
 	case err == nil:
-		t, err := r.cfg.Directory.Lookup(ctx, id)
-		if err != nil {
+		if c.tenant, err = r.cfg.Directory.Lookup(ctx, id); err != nil {
 			return where{}, err
 		}
-		if login, err = r.loginOf(&t); err != nil {
+		if login, err = r.loginOf(&c.tenant); err != nil {
 			return where{}, err
 		}
-		name, owner = t.Placement.Shard, string(id)
+		name, owner = c.tenant.Placement.Shard, string(id)
 	case tenant.IsShared(ctx):
 		owner = sharedOwner
 	case err != tenant.ErrNone:
 		return where{}, err
 	}
+	c.govern()
 	s, err := r.under(ctx, name, login)
 	return where{s, owner}, err
 }
@@ -231,6 +235,7 @@ func (r *Router) tenantScope(ctx context.Context, id tenant.ID, version int64, a
 		return pgscope.Scope{}, fmt.Errorf("tenant %s: %w: its name is longer than 63 bytes", id, tenant.ErrInvalidSchema)
 	}
 	s := pgscope.Scope{Owner: string(id), Schema: t.Schema, Version: t.Version, Volatile: t.Migrating}
+	s.StatementTimeout, s.IdleTimeout = r.timeouts(&t)
 	if at.login != "" {
 		s.Role = t.Role
 	}

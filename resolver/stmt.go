@@ -49,9 +49,9 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	args = s.prepared(args)
-	return run(s.context(ctx), s.c, s.text, func(p *pool.Conn) (driver.Rows, error) {
+	return s.c.bound(run(s.context(ctx), s.c, s.text, func(p *pool.Conn) (driver.Rows, error) {
 		return p.QueryContext(ctx, s.text, args)
-	})
+	}))
 }
 
 func (s *stmt) context(ctx context.Context) context.Context {
