@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/gormtenancy/gormtenancy/quota"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -16,6 +17,13 @@ type Directory interface {
 	// Lookup returns a tenant. An error that wraps tenant.ErrUnknown is
 	// answered 404, any other 503.
 	Lookup(ctx context.Context, id tenant.ID) (tenant.Tenant, error)
+}
+
+// Limiter knows how many requests a tenant may send; a *quota.Governor is one.
+type Limiter interface {
+	// Request takes one request of the tenant's. An error that wraps
+	// tenant.ErrLimited is answered 429, any other 503.
+	Request(ctx context.Context, t *tenant.Tenant) (quota.Decision, error)
 }
 
 // Config says where the tenant of a request is read and who knows it.
@@ -33,13 +41,17 @@ type Config struct {
 	// Skipper returns true for requests that have no tenant, such as
 	// /healthz and /metrics: they pass unread. Default: none does.
 	Skipper func(*http.Request) bool
+	// Limiter is asked once for each request whose tenant was admitted, and the
+	// answer carries the fields RateLimit and RateLimit-Policy if the tenant has
+	// a limit. Default: requests are not limited.
+	Limiter Limiter
 	// OnError writes the answer to a refused request in place of
 	// Problem.ServeHTTP. It may change the problem. In Echo, it is called in
 	// place of the application's HTTPErrorHandler.
 	OnError func(http.ResponseWriter, *http.Request, *Problem)
 	// Logger takes one record per refused request: level Info for those that
-	// the client has to answer for (4xx), Error for ours (5xx), Debug when
-	// the client is gone. Default: slog.Default() at construction.
+	// the client has to answer for (4xx), Error for ours (5xx), Debug when the
+	// client is gone, and for what is over a limit, as that comes in floods. Default: slog.Default() at construction.
 	Logger *slog.Logger
 }
 

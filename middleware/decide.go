@@ -65,8 +65,8 @@ func (g *guard) begin(h http.Header) {
 }
 
 // admit returns the context in which the request goes on, or the problem that
-// refuses it. c is nil under net/http.
-func (g *guard) admit(r *http.Request, c echo.Context) (context.Context, *Problem) {
+// refuses it. h is the response's; c is nil under net/http.
+func (g *guard) admit(h http.Header, r *http.Request, c echo.Context) (context.Context, *Problem) {
 	ctx := r.Context()
 	id, from, nowhere, p := g.identify(r, c)
 	if p != nil {
@@ -91,6 +91,11 @@ func (g *guard) admit(r *http.Request, c echo.Context) (context.Context, *Proble
 	}
 	if err != nil {
 		return nil, refusal(tid, t.State, err)
+	}
+	if g.Limiter != nil {
+		if p := g.limit(ctx, h, t); p != nil {
+			return nil, p
+		}
 	}
 	return tenant.NewContext(ctx, tid), nil
 }
@@ -150,7 +155,7 @@ func refusal(id tenant.ID, state tenant.State, err error) *Problem {
 func (g *guard) log(r *http.Request, p *Problem) {
 	ctx, level := r.Context(), slog.LevelInfo
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, p.Code == CodeTenantLimited:
 		level = slog.LevelDebug
 	case p.status() >= http.StatusInternalServerError:
 		level = slog.LevelError

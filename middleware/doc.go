@@ -25,7 +25,13 @@
 //	suspended                                                 403 tenant_suspended
 //	being provisioned                                         503 tenant_not_ready, Retry-After
 //	the registry cannot be asked, or not in time              503 registry_unavailable, Retry-After
+//	over its limit of requests ([Config].Limiter)             429 tenant_limited, Retry-After
+//	a handler returned an error that wraps tenant.ErrLimited  429 tenant_limited, Retry-After if waiting helps
 //	a handler returned an error for want of time              503 timeout, Retry-After
+//
+// With a limiter, the answers to requests of limited tenants tell what is left
+// in the fields RateLimit and RateLimit-Policy, as draft-ietf-httpapi-ratelimit-headers
+// (08 to 11) writes them: RateLimit: "default";r=50;t=30.
 //
 // It does not authenticate. A header or a host name is a statement of the
 // client's: whether this client may act for that tenant is for the

@@ -27,7 +27,7 @@ func Tenant(cfg Config) echo.MiddlewareFunc {
 				return next(c)
 			}
 			g.begin(c.Response().Header())
-			ctx, p := g.admit(r, c)
+			ctx, p := g.admit(c.Response().Header(), r, c)
 			if p != nil {
 				return g.refuseEcho(c, p)
 			}

@@ -24,7 +24,7 @@ func HTTP(cfg Config) func(http.Handler) http.Handler {
 				return
 			}
 			g.begin(w.Header())
-			ctx, p := g.admit(r, nil)
+			ctx, p := g.admit(w.Header(), r, nil)
 			if p != nil {
 				g.refuse(w, r, p)
 				return

@@ -19,6 +19,7 @@ const (
 	CodeTenantConflict      = "tenant_conflict"
 	CodeTenantUnknown       = "tenant_unknown"
 	CodeTenantSuspended     = "tenant_suspended"
+	CodeTenantLimited       = "tenant_limited"
 	CodeTenantNotReady      = "tenant_not_ready"
 	CodeRegistryUnavailable = "registry_unavailable"
 	CodeTimeout             = "timeout"
@@ -111,7 +112,7 @@ func (p *Problem) setHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if p.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
+		h.Set("Retry-After", wholeSeconds(p.RetryAfter))
 	}
 }
 
@@ -129,6 +130,8 @@ func ProblemFor(ctx context.Context, err error) *Problem {
 		return nil
 	case errors.As(err, &p):
 		return p
+	case errors.Is(err, tenant.ErrLimited):
+		return limited(err)
 	case errors.Is(err, tenant.ErrInvalidID):
 		return invalid("the request leads to an invalid tenant ID", err)
 	case errors.Is(err, tenant.ErrUnknown):
