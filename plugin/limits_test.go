@@ -245,3 +245,13 @@ func TestLane(t *testing.T) {
 	}
 	sees(t, w.as(t, "a"), "a")
 }
+
+// What a statement takes is charged to its tenant.
+func TestDatabaseShareOfATenant(t *testing.T) {
+	t.Parallel()
+	w, _, _ := governed(t, quota.Limits{DatabaseShare: 0.001})
+	db := w.as(t, "a")
+	ok(t, db.Exec("select pg_sleep(0.1)").Error)
+	overLimit(t, "after a long statement", db.Exec("select 1").Error, quota.LimitDatabase)
+	sees(t, w.as(t, "b"), "b")
+}

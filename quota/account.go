@@ -20,6 +20,7 @@ type account struct {
 
 	statements, requests meter
 	gate                 gate
+	debt                 debt
 
 	// mu is held while a new policy is put in force. The gate's, and the
 	// meters', may be taken within.
@@ -35,6 +36,7 @@ func (a *account) settle(p *policy, t *tenant.Tenant, share int) *Effective {
 	a.statements.set(e.StatementsPerSecond, e.StatementBurst, share, now)
 	a.requests.set(e.RequestsPerSecond, e.RequestBurst, share, now)
 	a.gate.set(e.Concurrency)
+	a.debt.set(e.DatabaseShare, now)
 	a.effective.Store(e)
 	return e
 }
@@ -43,7 +45,7 @@ func (a *account) settle(p *policy, t *tenant.Tenant, share int) *Effective {
 func (a *account) idle(now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.statements.full(now) && a.requests.full(now) && a.gate.close()
+	return a.statements.full(now) && a.requests.full(now) && a.debt.full(now) && a.gate.close()
 }
 
 // accounts finds a tenant's account without a lock.

@@ -61,6 +61,7 @@ func (l Limits) Stricter(than Limits) Limits {
 		RequestBurst:             lower(a.RequestBurst, b.RequestBurst),
 		Concurrency:              lower(a.Concurrency, b.Concurrency),
 		QueueTimeout:             lower(a.QueueTimeout, b.QueueTimeout),
+		DatabaseShare:            lower(a.DatabaseShare, b.DatabaseShare),
 		Connections:              lower(a.Connections, b.Connections),
 		RowsPerResult:            lower(a.RowsPerResult, b.RowsPerResult),
 		StatementTimeout:         lower(a.StatementTimeout, b.StatementTimeout),

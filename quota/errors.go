@@ -14,6 +14,7 @@ const (
 	LimitStatements  = "statements_per_second"
 	LimitRequests    = "requests_per_second"
 	LimitConcurrency = "concurrency"
+	LimitDatabase    = "database_share"
 	LimitConnections = "connections"
 	LimitRows        = "rows_per_result"
 	LimitStorage     = "storage_bytes"

@@ -125,12 +125,19 @@ func (g *Governor) find(t *tenant.Tenant) (*account, *Effective) {
 	return a, a.settle(p, t, g.share)
 }
 
-// Statement takes one token of the tenant's statements. Its error is a
-// *LimitError, or ErrNotStarted. It waits for nothing, but for Config.Shared.
+// Statement takes one token of the tenant's statements, unless it owes database time
+// (Spend). Its error is a *LimitError, or ErrNotStarted. It waits for nothing, but for
+// Config.Shared.
 func (g *Governor) Statement(ctx context.Context, t *tenant.Tenant) error {
 	a, e := g.find(t)
 	if e == nil {
 		return ErrNotStarted
+	}
+	if e.DatabaseShare > 0 {
+		if wait := a.debt.wait(time.Now()); wait > 0 {
+			return g.refuse(ctx, a, database, LimitDatabase, e.DatabaseShare, wait)
+		}
+		a.counters[database].allowed.Add(1)
 	}
 	if e.StatementsPerSecond == 0 {
 		return nil

@@ -51,6 +51,10 @@ type Limits struct {
 	Queue int `json:"queue,omitempty"`
 	// QueueTimeout is how long one may wait. Default DefaultQueueTimeout.
 	QueueTimeout Duration `json:"queue_timeout,omitempty"`
+	// DatabaseShare is how many seconds of database time a second the statements may
+	// take, on average, in one process: 0.5 is half of one connection. Who has taken more
+	// is refused until it is made up for.
+	DatabaseShare float64 `json:"database_share,omitempty"`
 	// Connections bounds the tenant's connections to one node, in one process.
 	Connections int `json:"connections,omitempty"`
 	// RowsPerResult is how many rows one result may have.
@@ -87,6 +91,7 @@ var fields = [...]field{
 	{LimitConcurrency, func(l *Limits) any { return &l.Concurrency }},
 	{"queue", func(l *Limits) any { return &l.Queue }},
 	{"queue_timeout", func(l *Limits) any { return &l.QueueTimeout }},
+	{LimitDatabase, func(l *Limits) any { return &l.DatabaseShare }},
 	{LimitConnections, func(l *Limits) any { return &l.Connections }},
 	{LimitRows, func(l *Limits) any { return &l.RowsPerResult }},
 	{"statement_timeout", func(l *Limits) any { return &l.StatementTimeout }},

@@ -10,11 +10,12 @@ const (
 	statements = iota
 	requests
 	concurrency
+	database
 	limits
 )
 
 // kinds name them in the keys of shared buckets.
-var kinds = [limits]string{"statements", "requests", "concurrency"}
+var kinds = [limits]string{"statements", "requests", "concurrency", "database"}
 
 // counters of one limit, of the tenants of a stripe.
 type counters struct {
@@ -37,7 +38,7 @@ type LimitStats struct {
 
 // Stats is a snapshot of a Governor.
 type Stats struct {
-	Statements, Requests, Concurrency LimitStats
+	Statements, Requests, Concurrency, Database LimitStats
 	// Fallbacks counts decisions that this process made by itself because the
 	// shared limits could not be asked.
 	Fallbacks uint64
@@ -62,7 +63,7 @@ func (g *Governor) Stats() Stats {
 		}
 	}
 	return Stats{
-		Statements: sum[statements], Requests: sum[requests], Concurrency: sum[concurrency],
+		Statements: sum[statements], Requests: sum[requests], Concurrency: sum[concurrency], Database: sum[database],
 		Fallbacks: g.fallbacks.Load(), Tenants: int(g.accounts.count.Load()),
 		Loads: g.loads.Load(), LoadErrors: g.loadErrors.Load(), BadExceptions: g.badExceptions.Load(),
 	}

@@ -213,6 +213,7 @@ func (c *conn) release() {
 
 // send runs do on the connection at hand, and tells the context's Spans.
 func send[T any](ctx context.Context, c *conn, do func(*pool.Conn) (T, error)) (T, error) {
+	defer c.spending()()
 	s := spanOf(ctx)
 	if s == nil {
 		return do(c.held)

@@ -19,6 +19,8 @@ type Governor interface {
 	Limits(t *tenant.Tenant) *quota.Effective
 	// Statement returns an error if the tenant has had its statements for now.
 	Statement(ctx context.Context, t *tenant.Tenant) error
+	// Spend notes what a statement took.
+	Spend(t *tenant.Tenant, took time.Duration)
 	// Acquire waits for a place among those that the tenant may use at the same time.
 	Acquire(ctx context.Context, t *tenant.Tenant) (quota.Slot, error)
 }
@@ -70,6 +72,15 @@ func (c *conn) enter(ctx context.Context) error {
 		c.slot, c.taker = slot, c.tenant.ID
 	}
 	return err
+}
+
+// spending notes what is done until its result is called.
+func (c *conn) spending() func() {
+	if c.limits == nil || c.limits.DatabaseShare == 0 {
+		return func() {}
+	}
+	start := time.Now()
+	return func() { c.r.cfg.Governor.Spend(&c.tenant, time.Since(start)) }
 }
 
 // leave gives the place back.

@@ -11,7 +11,7 @@ import (
 // standard are the limits of everybody: far more than an ordinary tenant of the bench
 // takes, which asks for half a statement a second.
 var standard = quota.Limits{
-	StatementsPerSecond: 20, Concurrency: 1, Queue: 10, QueueTimeout: quota.Duration(2 * time.Second),
+	StatementsPerSecond: 20, Concurrency: 1, Queue: 10, QueueTimeout: quota.Duration(2 * time.Second), DatabaseShare: 0.05,
 	Connections: 2, StatementTimeout: quota.Duration(2 * time.Second),
 }
 
