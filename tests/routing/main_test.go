@@ -18,6 +18,7 @@ import (
 
 	"github.com/gormtenancy/gormtenancy/internal/pgcluster"
 	tenantplugin "github.com/gormtenancy/gormtenancy/plugin"
+	"github.com/gormtenancy/gormtenancy/quota"
 	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/resolver"
 	"github.com/gormtenancy/gormtenancy/tenant"
@@ -37,6 +38,8 @@ var lab struct {
 	reg     *registry.Registry
 	db      *gorm.DB
 	plugin  *tenantplugin.Plugin
+	limits  *quota.Governor
+	policy  *policy
 }
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -71,8 +74,15 @@ func start() (err error) {
 	if err != nil {
 		return err
 	}
+	lab.policy = &policy{}
+	if lab.limits, err = quota.New(quota.Config{Source: lab.policy}); err != nil {
+		return err
+	}
+	if err = lab.limits.Start(ctx); err != nil {
+		return err
+	}
 	lab.plugin = tenantplugin.New(tenantplugin.WithRegistry(lab.reg), tenantplugin.WithModels(&Item{}),
-		tenantplugin.WithLogger(quiet))
+		tenantplugin.WithLogger(quiet), tenantplugin.WithGovernor(lab.limits))
 	lab.db, err = gorm.Open(postgres.Open(s.Primary.DSN), &gorm.Config{Logger: logger.Discard})
 	if err != nil {
 		return err
@@ -83,6 +93,9 @@ func start() (err error) {
 func stop() (err error) {
 	if lab.plugin != nil {
 		err = lab.plugin.Close()
+	}
+	if lab.limits != nil {
+		lab.limits.Stop()
 	}
 	if lab.reg != nil {
 		lab.reg.Close()
