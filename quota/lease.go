@@ -26,6 +26,8 @@ const (
 	leaseLife = time.Second
 	// demandWindow is the time over which demand is measured.
 	demandWindow = 100 * time.Millisecond
+	// patience is the time after which one waits for no further answer.
+	patience = 20 * time.Millisecond
 )
 
 // outcome is what became of a token that was asked for.
@@ -69,13 +71,15 @@ func (l *lease) take(ctx context.Context, shared Shared, rate float64, burst int
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.note(now)
-	for {
+	for begin := now; ; {
 		switch {
 		case l.left > 0 && now.Before(l.expires):
 			l.left--
 			return 0, granted
 		case now.Before(l.notBefore):
 			return l.notBefore.Sub(now), refused
+		case now.Sub(begin) > patience:
+			return 0, away
 		}
 		l.left = 0
 		if l.flight == nil {

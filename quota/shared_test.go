@@ -236,6 +236,34 @@ func TestSharedTogether(t *testing.T) {
 	})
 }
 
+// TestSharedSlow: however many come, and however slow the answers are, nobody
+// waits for more than two of them.
+func TestSharedSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const latency = 25 * time.Millisecond
+		p := newPot(latency)
+		g, _ := start(t, all(Limits{StatementsPerSecond: 100, StatementBurst: 10}), func(cfg *Config) { cfg.Shared = p })
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		for i := range 100 {
+			r := rand.New(rand.NewPCG(3, uint64(i)))
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					begin := time.Now()
+					_ = g.Statement(ctx, acme)
+					if d := time.Since(begin); d > 2*latency {
+						t.Errorf("waited %s", d)
+					}
+					<-time.After(time.Duration(r.ExpFloat64() * 1e8))
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
 var _ lifecycle = (*pot)(nil)
 
 func TestSharedRequests(t *testing.T) {
