@@ -27,7 +27,7 @@ const (
 	// demandWindow is the time over which demand is measured.
 	demandWindow = 100 * time.Millisecond
 	// patience is the time after which one waits for no further answer.
-	patience = 20 * time.Millisecond
+	patience = 5 * time.Millisecond
 )
 
 // outcome is what became of a token that was asked for.

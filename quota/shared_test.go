@@ -286,7 +286,7 @@ func TestSharedHiccups(t *testing.T) {
 }
 
 // TestSharedSlow: however many come, and however slow the answers are, nobody
-// waits for more than two of them.
+// waits for more than one of them, and a moment.
 func TestSharedSlow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -302,7 +302,7 @@ func TestSharedSlow(t *testing.T) {
 				for ctx.Err() == nil {
 					begin := time.Now()
 					_ = g.Statement(ctx, acme)
-					if d := time.Since(begin); d > 2*latency {
+					if d := time.Since(begin); d > latency+patience {
 						t.Errorf("waited %s", d)
 					}
 					<-time.After(time.Duration(r.ExpFloat64() * 1e8))
