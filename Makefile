@@ -6,7 +6,7 @@ TENANTS  ?= 10000
 SOAK     ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test/race lint fmt bench fleet soak fuzz prove chaos contend gormsuite cover
+.PHONY: help demo build test test/race lint fmt bench fleet soak fuzz prove chaos limits contend gormsuite cover
 
 help: ## show the targets
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ prove: ## prove the isolation with N (2000000) random operations on each Postgre
 
 chaos: ## kill, pause and empty a Redis under load, and measure who waits
 	GORMTENANCY_CHAOS=1 $(GO) test -count=1 -v -run TestOutages ./registry/rediscache
+
+limits: ## hold 1,000 tenants to shared limits on 3 processes, and kill, pause and start Redis under load (LIMITS=-short)
+	$(GO) run ./tests/limitbench -strict $(LIMITS)
 
 contend: ## 100 processes' worth of creators, deleters, archivers and runners on the same tenants
 	$(GO) test -race -count=1 -v -timeout 20m ./registry -run TestContention -args -registry.processes=100 -registry.operations=20

@@ -41,11 +41,13 @@ func TestLimiter(t *testing.T) {
 	}{
 		{"unlimited", limiter{decision: quota.Decision{Allowed: true}}, 204, "", "", "", ""},
 		{
-			"within", limiter{decision: quota.Decision{Allowed: true, Limit: 100, Window: 10 * time.Second, Remaining: 50, Reset: 29001 * time.Millisecond}},
+			"within",
+			limiter{decision: quota.Decision{Allowed: true, Limit: 100, Window: 10 * time.Second, Remaining: 50, Reset: 29001 * time.Millisecond}},
 			204, "", `"default";q=100;w=10`, `"default";r=50;t=30`, "",
 		},
 		{
-			"over", limiter{quota.Decision{Limit: 100, Window: 10 * time.Second, Reset: 10 * time.Second}, over, nil},
+			"over",
+			limiter{quota.Decision{Limit: 100, Window: 10 * time.Second, Reset: 10 * time.Second}, over, nil},
 			429, CodeTenantLimited, `"default";q=100;w=10`, `"default";r=0;t=10`, "2",
 		},
 		{"over, untyped", limiter{err: fmt.Errorf("x: %w", tenant.ErrLimited)}, 429, CodeTenantLimited, "", "", "1"},

@@ -35,7 +35,9 @@
 // with its part of the rate if Config.Processes says how many there are, else
 // with the full one. Then together they may accept several times the rate, but
 // nobody is refused because of the outage. With Processes, a process that gets
-// more than its part of the traffic refuses some that the others had left.
+// more than its part of the traffic refuses some that the others had left; and
+// what a tenant at its limit got meanwhile is taken from the shared bucket
+// afterwards, so that an outage adds nothing to its rate.
 //
 // Concurrency, connections and queues are a process's own, always.
 //

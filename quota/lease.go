@@ -26,6 +26,8 @@ const (
 	leaseLife = time.Second
 	// demandWindow is the time over which demand is measured.
 	demandWindow = 100 * time.Millisecond
+	// patience is the time after which one waits for no further answer.
+	patience = 5 * time.Millisecond
 )
 
 // outcome is what became of a token that was asked for.
@@ -59,6 +61,9 @@ type lease struct {
 	asked  int     // since
 	since  time.Time
 	failed bool // the last flight
+	// debt is what was accepted without asking while tokens were scarce, and has
+	// still to be taken: the shared bucket saved it up meanwhile.
+	debt int
 }
 
 func newLease(key string) *lease { return &lease{key: key} }
@@ -69,13 +74,15 @@ func (l *lease) take(ctx context.Context, shared Shared, rate float64, burst int
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.note(now)
-	for {
+	for begin := now; ; {
 		switch {
 		case l.left > 0 && now.Before(l.expires):
 			l.left--
 			return 0, granted
 		case now.Before(l.notBefore):
 			return l.notBefore.Sub(now), refused
+		case now.Sub(begin) > patience:
+			return 0, away
 		}
 		l.left = 0
 		if l.flight == nil {
@@ -94,6 +101,7 @@ func (l *lease) take(ctx context.Context, shared Shared, rate float64, burst int
 // not meanwhile. Who goes away leaves the answer to the others.
 func (l *lease) ask(ctx context.Context, shared Shared, rate float64, burst int) {
 	n := l.want(time.Now(), rate, burst)
+	n = min(n+l.debt, max(n, burst))
 	flight := make(chan struct{})
 	l.flight = flight
 	l.mu.Unlock()
@@ -121,11 +129,24 @@ func (l *lease) join(flight chan struct{}) {
 	l.waiting--
 }
 
+// alone notes what this process decided by itself. Of a tenant that stays below
+// its limit the shared bucket is full anyway, and nothing is owed.
+func (l *lease) alone(now time.Time, accepted bool, most int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case !accepted:
+		l.scarce = now.Add(leaseLife)
+	case now.Before(l.scarce):
+		l.debt = min(l.debt+1, most)
+	}
+}
+
 // forget gives up what was leased under another limit.
 func (l *lease) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.left, l.notBefore, l.scarce = 0, time.Time{}, time.Time{}
+	l.left, l.debt, l.notBefore, l.scarce = 0, 0, time.Time{}, time.Time{}
 }
 
 // note counts an attempt.
@@ -152,7 +173,9 @@ func (l *lease) want(now time.Time, rate float64, burst int) int {
 
 // landed enters an answer.
 func (l *lease) landed(now time.Time, rate float64, burst, n, got int, retry time.Duration) {
-	l.left, l.expires = got, now.Add(leaseLife)
+	paid := min(l.debt, got)
+	l.debt -= paid
+	l.left, l.expires = got-paid, now.Add(leaseLife)
 	if got == n {
 		l.notBefore = time.Time{}
 		return

@@ -77,7 +77,12 @@ func (m *meter) take(ctx context.Context, g *Governor, a *account, kind int, per
 		return wait, false
 	}
 	g.fallbacks.Add(1)
-	return m.local(time.Now())
+	now := time.Now()
+	wait, ok = m.local(now)
+	if g.share > 0 {
+		l.alone(now, ok, burst/g.share)
+	}
+	return wait, ok
 }
 
 // decision describes the meter after an attempt.

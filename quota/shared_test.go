@@ -236,6 +236,83 @@ func TestSharedTogether(t *testing.T) {
 	})
 }
 
+// TestSharedHiccups: outages add next to nothing to the rate of who is at the limit, and
+// take nothing from who is not.
+func TestSharedHiccups(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		times float64 // the rate
+		want  float64
+	}{"over": {2, 1}, "below": {0.3, 0.3}} { // a fifth of the time in outages
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const rate, span = 50, 100 * time.Second
+				p := newPot(300 * time.Microsecond)
+				var accepted atomic.Int64
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second+span)
+				defer cancel()
+				var wg sync.WaitGroup
+				var govs []*Governor
+				for i := range 3 {
+					g, _ := start(t, all(Limits{StatementsPerSecond: rate}), func(cfg *Config) { cfg.Shared, cfg.Processes = p, 3 })
+					govs = append(govs, g)
+					r := rand.New(rand.NewPCG(4, uint64(i)))
+					wg.Go(func() { load(ctx, g, rate*c.times/3, time.Now().Add(5*time.Second), &accepted, r) })
+				}
+				wg.Go(func() {
+					for d := 100 * time.Millisecond; ctx.Err() == nil; d = d * 3 % (4 * time.Second) {
+						pass(4 * time.Second)
+						p.set(errors.New("away"))
+						pass(d)
+						p.set(nil)
+					}
+				})
+				wg.Wait()
+				ratio := float64(accepted.Load()) / (rate * span.Seconds())
+				t.Logf("accepted/configured %.3f", ratio)
+				if ratio < 0.95*c.want || ratio > 1.05*c.want {
+					t.Errorf("accepted/configured %.3f, want %.2f", ratio, c.want)
+				}
+				for _, g := range govs {
+					st := g.Stats()
+					if c.times < 1 && st.Statements.Refused > 0 || st.Fallbacks == 0 {
+						t.Errorf("%+v", st)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestSharedSlow: however many come, and however slow the answers are, nobody
+// waits for more than one of them, and a moment.
+func TestSharedSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const latency = 25 * time.Millisecond
+		p := newPot(latency)
+		g, _ := start(t, all(Limits{StatementsPerSecond: 100, StatementBurst: 10}), func(cfg *Config) { cfg.Shared = p })
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		for i := range 100 {
+			r := rand.New(rand.NewPCG(3, uint64(i)))
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					begin := time.Now()
+					_ = g.Statement(ctx, acme)
+					if d := time.Since(begin); d > latency+patience {
+						t.Errorf("waited %s", d)
+					}
+					<-time.After(time.Duration(r.ExpFloat64() * 1e8))
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
 var _ lifecycle = (*pot)(nil)
 
 func TestSharedRequests(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,9 +42,13 @@ type Limiter struct {
 	gcra   *redis_rate.Limiter
 	loops  service.Group
 
-	up       atomic.Bool // the breaker is closed
-	failures atomic.Int32
-	broken   chan error // holds one at most
+	up     atomic.Bool // the breaker is closed
+	broken chan error  // holds one at most
+
+	// mu guards the failures in a row. Nothing waits while it is held.
+	mu       sync.Mutex
+	failures int
+	lastFail time.Time
 
 	taken, errors, skips, opened atomic.Uint64
 }
@@ -118,16 +123,15 @@ func (l *Limiter) Take(ctx context.Context, key string, rate float64, burst, n i
 		l.skips.Add(1)
 		return 0, 0, ErrAway
 	}
+	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	granted, retryAfter, err = l.take(ctx, key, rate, burst, n)
 	if err != nil {
-		l.failed(err)
+		l.failed(begin, err)
 		return 0, 0, fmt.Errorf("take tokens from Redis: %w", err)
 	}
-	if l.failures.Load() != 0 {
-		l.failures.Store(0)
-	}
+	l.answered()
 	l.taken.Add(uint64(granted))
 	return granted, retryAfter, nil
 }
@@ -171,10 +175,17 @@ func limit(rate float64, burst int) redis_rate.Limit {
 }
 
 // failed counts a question without an answer, and opens the breaker if it was
-// one too many.
-func (l *Limiter) failed(err error) {
+// one too many. Those that were asked at the same time are one: a hiccup of the
+// machine fails all of them.
+func (l *Limiter) failed(begin time.Time, err error) {
 	l.errors.Add(1)
-	if l.failures.Add(1) < failuresToOpen || !l.up.CompareAndSwap(true, false) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if begin.Before(l.lastFail) {
+		return
+	}
+	l.failures, l.lastFail = l.failures+1, time.Now()
+	if l.failures < failuresToOpen || !l.up.CompareAndSwap(true, false) {
 		return
 	}
 	l.opened.Add(1)
@@ -184,6 +195,13 @@ func (l *Limiter) failed(err error) {
 	}
 }
 
+// answered ends a row of failures.
+func (l *Limiter) answered() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failures = 0
+}
+
 // watch closes the breaker when Redis answers, again and again.
 func (l *Limiter) watch(ctx context.Context) {
 	pauses := redisconn.Pauses{First: l.cooldown}
@@ -191,7 +209,7 @@ func (l *Limiter) watch(ctx context.Context) {
 		err := l.try(ctx)
 		if err == nil {
 			pauses.Reset()
-			l.failures.Store(0)
+			l.answered()
 			l.up.Store(true)
 			select {
 			case <-ctx.Done():

@@ -110,6 +110,26 @@ func TestAway(t *testing.T) {
 	l.used(t)
 }
 
+// A hiccup that fails many questions at the same time is one failure.
+func TestHiccup(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	l := start(t, url(s), Cooldown(time.Hour)).used(t)
+	begin := time.Now()
+	for range 100 {
+		l.failed(begin, errors.New("too late"))
+	}
+	if st := l.Stats(); !st.Up || st.Errors != 100 {
+		t.Errorf("%+v", st)
+	}
+	for range failuresToOpen - 1 {
+		l.failed(time.Now(), errors.New("too late"))
+	}
+	if l.Stats().Up {
+		t.Error("three in a row, and the breaker is closed")
+	}
+}
+
 func TestManyTake(t *testing.T) {
 	t.Parallel()
 	s := server(t)
