@@ -12,10 +12,10 @@ const (
 	slotsCached = 4096
 )
 
-// Cache remembers the facts of texts: at most 4,096 texts of at most 4 kB each.
-// The zero value is ready, and safe for concurrent use; it must not be copied.
-// It has no lock: a text has two slots to be in, and a newcomer that finds both
-// taken replaces what is in the first.
+// Cache remembers the facts and the fingerprints of texts: at most 4,096 texts of
+// at most 4 kB each. The zero value is ready, and safe for concurrent use; it must
+// not be copied. It has no lock: a text has two slots to be in, and a newcomer that
+// finds both taken replaces what is in the first.
 //
 // It keeps texts as they are, with whatever literals are in them, in memory
 // only.
@@ -26,6 +26,7 @@ type Cache struct {
 type cached struct {
 	text  string
 	facts Facts
+	print atomic.Pointer[Print] // nil until it was asked for
 }
 
 // seed is the same for all caches of the process.
@@ -37,20 +38,25 @@ func (c *Cache) Classify(text string) Facts {
 	if len(text) > maxCached {
 		return Classify(text)
 	}
+	return c.of(text).facts
+}
+
+// of returns what is remembered of a text that is not too long.
+func (c *Cache) of(text string) *cached {
 	i := maphash.String(seed, text) % slotsCached
 	first, second := c.slots[i].Load(), c.slots[i^1].Load()
 	if first != nil && first.text == text {
-		return first.facts
+		return first
 	}
 	if second != nil && second.text == text {
-		return second.facts
+		return second
 	}
-	facts := Classify(text)
 	if first != nil && second == nil {
 		i ^= 1
 	}
-	c.slots[i].Store(&cached{text, facts})
-	return facts
+	made := &cached{text: text, facts: Classify(text)}
+	c.slots[i].Store(made)
+	return made
 }
 
 // recent is the process's cache: the same texts pass every layer.

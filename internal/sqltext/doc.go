@@ -9,6 +9,9 @@
 // without allocating. Each answer errs to its safe side: a text that it cannot
 // understand is not read only.
 //
+// Fingerprint names what texts that differ only in their values have in common, and
+// writes it without any value, so that it may go to logs and be stored.
+//
 // What it promises, and what not:
 //
 //   - ReadOnly means SELECT, VALUES, TABLE or WITH, one statement, no lock, no
