@@ -76,6 +76,28 @@ func (c *Collector) Committed(id tenant.ID, shard string, d time.Duration) {
 	cell.mu.Unlock()
 }
 
+// Waited counts a wait for a connection that belongs to no statement: a transaction's,
+// before its first one.
+func (c *Collector) Waited(id tenant.ID, shard string, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	now := c.now()
+	e, hash := c.enter(id)
+	c.touch(e, shard, now)
+	e.waits++
+	e.wait += d
+	e.recent.wait += float32(d.Seconds())
+	on := e.shard
+	e.mu.Unlock()
+
+	cell := on.cell(hash, KindOther, false)
+	cell.mu.Lock()
+	c.touchCell(cell, now)
+	cell.wait += d
+	cell.mu.Unlock()
+}
+
 // enter returns a tenant's entry with its lock held, and the hash of its ID.
 func (c *Collector) enter(id tenant.ID) (*entry, uint64) {
 	if id == "" {

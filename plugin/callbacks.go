@@ -49,7 +49,7 @@ func (p *Plugin) register(db *gorm.DB) error {
 		cb.Update().After("gorm:before_update").Before("gorm:update").Register(stillCallback, still),
 		cb.Delete().After("gorm:before_delete").Before("gorm:delete").Register(stillCallback, still),
 	)
-	if err == nil && p.opts.observer != nil {
+	if err == nil && (p.opts.observer != nil || p.opts.collector != nil) {
 		err = p.observe(db)
 	}
 	return err

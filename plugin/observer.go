@@ -99,6 +99,7 @@ func (p *Plugin) startSpan(kind Kind) func(*gorm.DB) {
 		if text := db.Statement.SQL.String(); text != "" {
 			s.kind = kindOf(text)
 		}
+		p.annotate(parent)
 		s.Begin(parent)
 		s.start = time.Now()
 		db.Statement.Context = s
@@ -121,13 +122,17 @@ func (p *Plugin) endSpan(db *gorm.DB) {
 	}
 	id, _ := tenant.FromContext(s.parent)
 	wait := s.Wait - s.inner.wait
-	p.tell(s.parent, Statement{
+	st := Statement{
 		Tenant: id, Kind: s.kind, Table: db.Statement.Table, Duration: took,
 		Rows: db.RowsAffected, Err: failure(db),
 		Shard: s.Route.Shard, Node: s.Route.Node, Replica: s.Route.Replica,
 		Text: db.Statement.SQL.String(),
 		Busy: took - s.inner.time - wait, Wait: wait, RoundTrips: int(s.RoundTrips - s.inner.trips),
-	})
+	}
+	p.observed(s.parent, &st)
+	if p.opts.observer != nil {
+		p.tell(s.parent, st)
+	}
 }
 
 // failure returns a statement's error. A Row keeps its own, until it is scanned.

@@ -1,12 +1,16 @@
 package tenantplugin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gormtenancy/gormtenancy/metrics"
 	"github.com/gormtenancy/gormtenancy/migrations"
 	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/resolver"
@@ -27,6 +31,10 @@ type options struct {
 	searchPath   []string
 	observer     Observer
 	governor     resolver.Governor
+	registerer   prometheus.Registerer
+	collector    *metrics.Collector
+	traceID      func(context.Context) string
+	annotate     func(context.Context, tenant.ID)
 	logger       *slog.Logger
 	pooler       bool
 	roles        bool
@@ -107,6 +115,26 @@ func WithSearchPath(schemas ...string) Option {
 // WithObserver tells ob of every statement.
 func WithObserver(ob Observer) Option {
 	return func(o *options) { o.observer = ob }
+}
+
+// WithMetrics counts what each tenant does, and registers the counts, and those of the
+// pools, replicas and lookups, with r until the plugin is closed. Series are bounded: the
+// busiest tenants have some of their own, see package metrics. Plugin.Metrics has all.
+func WithMetrics(r prometheus.Registerer) Option {
+	return func(o *options) { o.registerer = r }
+}
+
+// WithCollector counts in c, which the caller starts and stops, with WithMetrics or
+// without.
+func WithCollector(c *metrics.Collector) Option {
+	return func(o *options) { o.collector = c }
+}
+
+// WithTracing joins metrics and traces: traceID returns the context's trace, so that slow
+// statements become exemplars, and annotate puts the tenant on its span. Either may be
+// nil. For OpenTelemetry they are oteltrace.TraceID and oteltrace.Annotate.
+func WithTracing(traceID func(context.Context) string, annotate func(context.Context, tenant.ID)) Option {
+	return func(o *options) { o.traceID, o.annotate = traceID, annotate }
 }
 
 // WithGovernor holds tenants to their limits: how many statements run, at what rate, at

@@ -23,8 +23,9 @@ const Name = "gormtenancy"
 type Plugin struct {
 	opts options
 
-	models  provisioning
-	unwatch func() // the registry's changes of schemas
+	models     provisioning
+	unwatch    func() // the registry's changes of schemas
+	endMetrics func()
 
 	// mu guards what follows. It is held throughout Initialize.
 	mu     sync.Mutex
@@ -38,7 +39,7 @@ type Plugin struct {
 
 // New returns a plugin for db.Use.
 func New(opts ...Option) *Plugin {
-	p := &Plugin{models: newProvisioning(), unwatch: func() {}}
+	p := &Plugin{models: newProvisioning(), unwatch: func() {}, endMetrics: func() {}}
 	for _, o := range opts {
 		if o != nil {
 			o(&p.opts)
@@ -167,10 +168,16 @@ func (p *Plugin) install(db *gorm.DB, base *source) (err error) {
 		MaxTotal: p.opts.maxTotal, MaxPerServer: p.opts.maxPerServer,
 		MaxIdle: p.opts.maxIdle, LeakAfter: p.opts.leakAfter,
 		MinVersion: p.opts.minVersion, Governor: p.opts.governor,
-		OnClose:    p.closeOwned,
+		OnClose: p.closeOwned,
 	}
 	if p.opts.roles {
 		cfg.ConnectAs = base.connectAs(p.opts.searchPath, p.opts.pooler)
+	}
+	if err := p.measuring(ctx); err != nil {
+		return fmt.Errorf("tenantplugin: WithMetrics: %w", err)
+	}
+	if p.opts.collector != nil {
+		cfg.Meter = meter{p.opts.collector}
 	}
 	if p.router, err = resolver.New(cfg); err != nil {
 		return err
@@ -223,6 +230,7 @@ const homeShard = "default"
 
 func (p *Plugin) closeOwned() {
 	p.unwatch()
+	p.endMetrics()
 	if p.owned {
 		p.reg.Close()
 	}

@@ -42,8 +42,8 @@ type Stats struct {
 	// Fallbacks counts decisions that this process made by itself because the
 	// shared limits could not be asked.
 	Fallbacks uint64
-	// Tenants are remembered.
-	Tenants int
+	// Tenants are remembered, Quarantined are in the lane.
+	Tenants, Quarantined int
 	// Loads counts the policies that were read, LoadErrors the attempts in
 	// vain, BadExceptions the exceptions of tenants that could not be read.
 	Loads, LoadErrors, BadExceptions uint64
@@ -62,9 +62,18 @@ func (g *Governor) Stats() Stats {
 			s.QueueTime += time.Duration(c.queueTime.Load())
 		}
 	}
+	quarantined := 0
+	if p := g.policy.Load(); p != nil {
+		now := time.Now()
+		for _, q := range p.Quarantined {
+			if !q.DryRun && q.Until.After(now) {
+				quarantined++
+			}
+		}
+	}
 	return Stats{
 		Statements: sum[statements], Requests: sum[requests], Concurrency: sum[concurrency], Database: sum[database],
-		Fallbacks: g.fallbacks.Load(), Tenants: int(g.accounts.count.Load()),
+		Fallbacks: g.fallbacks.Load(), Tenants: int(g.accounts.count.Load()), Quarantined: quarantined,
 		Loads: g.loads.Load(), LoadErrors: g.loadErrors.Load(), BadExceptions: g.badExceptions.Load(),
 	}
 }

@@ -63,6 +63,14 @@ type Stats struct {
 // InUse returns how many connections are in somebody's hands.
 func (s Stats) InUse() int { return s.Open - s.Idle }
 
+// Retired returns why connections were closed, and how many each.
+func (s Stats) Retired() map[string]int64 {
+	return map[string]int64{
+		"age": s.RetiredAge, "tenants": s.RetiredTenants, "broken": s.RetiredBroken, "trimmed": s.RetiredTrimmed,
+		"closed": s.RetiredClosed, "lent": s.RetiredLent, "idle": s.RetiredIdle, "budget": s.RetiredBudget,
+	}
+}
+
 // Stats returns a snapshot.
 func (p *Pool) Stats() Stats {
 	now := time.Now()
