@@ -63,6 +63,7 @@ func (r *Registry) listenOnce(ctx context.Context, again bool) (heard bool, err 
 	r.cache.flush()
 	r.byName.flush()
 	r.logins.expire()
+	r.policyWatchers.tell()
 	r.refreshShards(ctx)
 	for {
 		if err := r.hear(ctx, conn); err != nil {
@@ -106,7 +107,10 @@ func (r *Registry) changed(ctx context.Context, payload string) {
 		r.byName.flush()
 	case "l":
 		r.logins.expire()
+	case "q":
+		r.policyWatchers.tell()
 	default:
+		r.policyWatchers.tell()
 		r.logins.expire()
 		r.shared.flush()
 		r.cache.flush()

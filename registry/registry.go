@@ -32,7 +32,9 @@ type Registry struct {
 	shardConns shardConns
 	rings      rings
 	writers    watchers
-	spareTaken chan struct{} // holds one at most
+
+	policyWatchers policyWatchers
+	spareTaken     chan struct{} // holds one at most
 
 	roles       atomic.Bool   // tenants have roles
 	rolesWanted chan struct{} // holds one at most

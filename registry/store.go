@@ -42,13 +42,22 @@ type queries struct {
 	fleetQueries
 	endQueries
 	roleQueries
+	policyQueries
+	usageQueries
+	watchQueries
 }
 
 const columns = "id, schema_name, state, tier, shard, region, epoch, version, " +
 	"attributes::text, coalesce(delete_after, '-infinity'), role, login, origin, attempt, created_at, updated_at"
 
 func newQueries(schema string) queries {
-	expand := strings.NewReplacer(
+	var tables []string
+	for _, name := range []string{
+		"tier_limits", "tenant_limits", "lanes", "quarantines", "sizes", "usage", "usage_batches", "findings", "processes",
+	} {
+		tables = append(tables, "{"+name+"}", tenant.QuoteIdent(schema)+"."+name)
+	}
+	expand := strings.NewReplacer(append(tables,
 		"{migrations}", tenant.QuoteIdent(schema)+"."+migrations.Table,
 		"{tenants}", tenant.QuoteIdent(schema)+".tenants",
 		"{shards}", tenant.QuoteIdent(schema)+".shards",
@@ -60,7 +69,7 @@ func newQueries(schema string) queries {
 		"{columns}", columns,
 		"{restorable}", restorable,
 		"{was}", "CASE WHEN delete_after IS NULL THEN archive ->> 'was' ELSE 'suspended' END",
-	).Replace
+	)...).Replace
 	return queries{
 		get:  expand("SELECT {columns} FROM {tenants} WHERE id = $1"),
 		list: expand("SELECT {columns} FROM {tenants}"),
@@ -101,6 +110,10 @@ func newQueries(schema string) queries {
 		fleetQueries: newFleetQueries(expand),
 		endQueries:   newEndQueries(expand),
 		roleQueries:  newRoleQueries(expand),
+
+		policyQueries: newPolicyQueries(expand),
+		usageQueries:  newUsageQueries(expand),
+		watchQueries:  newWatchQueries(expand),
 	}
 }
 
