@@ -16,6 +16,7 @@ import (
 	"github.com/gormtenancy/gormtenancy/examples/echo-app/internal/demo"
 	"github.com/gormtenancy/gormtenancy/examples/echo-app/internal/seed"
 	"github.com/gormtenancy/gormtenancy/examples/echo-app/internal/server"
+	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
@@ -102,19 +103,28 @@ func (s *serving) run(ctx context.Context, out io.Writer) (err error) {
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer l.Close()
+	reg, err := registry.Open(ctx, registry.Config{DSN: s.dsn, HomeShard: homeShard})
+	if err != nil {
+		return err
+	}
+	defer reg.Close()
 	metrics := server.NewMetrics()
-	db, err := server.OpenDatabase(s.dsn, nil, metrics, slog.Default())
+	db, err := server.OpenDatabase(ctx, s.dsn, reg, metrics, slog.Default())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	reg := db.Plugin.Registry()
 	if err := seed.Tenants(ctx, reg, db.DB, s.tenants...); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "Serving on http://%s\n", l.Addr())
-	return server.New(server.Config{DB: db.DB, Registry: reg, Metrics: metrics, DrainDelay: s.drainDelay}).Serve(ctx, l)
+	return server.New(server.Config{
+		DB: db.DB, Registry: reg, Limiter: db.Governor, Metrics: metrics, DrainDelay: s.drainDelay,
+	}).Serve(ctx, l)
 }
+
+// homeShard names the database as the plugin does.
+const homeShard = "default"
 
 // parse reads the flags, or prints them if asked to. Errors are the caller's to
 // print.

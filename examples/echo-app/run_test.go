@@ -123,6 +123,33 @@ func (a *app) curl(id, request, body string, status int, want string) string {
 	return string(answer)
 }
 
+// limited sends requests of a tenant of tier free until one is refused.
+func (a *app) limited(id string) {
+	a.t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		r, err := http.NewRequestWithContext(a.t.Context(), http.MethodGet, a.base+"/api/products/1", nil)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		r.Header.Set("X-Tenant-ID", id)
+		r.Close = true
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode == http.StatusTooManyRequests {
+			if policy, left := res.Header.Get("RateLimit-Policy"), res.Header.Get("RateLimit"); policy != `"default";q=5;w=1` || !strings.HasPrefix(left, `"default";r=0;`) {
+				a.t.Errorf("refused with %q and %q", policy, left)
+			}
+			return
+		}
+		if res.StatusCode != http.StatusOK || res.Header.Get("RateLimit") == "" || time.Now().After(deadline) {
+			a.t.Fatalf("%d %v", res.StatusCode, res.Header)
+		}
+	}
+}
+
 const order = `{"customer_id": 1, "lines": [{"product_id": 1, "quantity": 2}]}`
 
 // What the welcome and the README say, without and with data that is kept.
@@ -142,8 +169,12 @@ func TestDemo(t *testing.T) {
 	a.curl("", "GET /api/orders", "", 400, "tenant_missing")
 	a.curl("nobody", "GET /api/orders", "", 404, "tenant_unknown")
 	a.curl("vandelay", "GET /api/orders", "", 403, "tenant_suspended")
-	a.curl("", "GET /metrics", "", 200, `db_pool_connections{node="replica-0",shard="south"`)
-	for _, want := range []string{"Ready after", "control  127.0.0.1:", "/api/orders'", "export GORMTENANCY_DSN='postgres://", "tenantctl tenant list"} {
+	a.limited("initech")
+	metrics := a.curl("", "GET /metrics", "", 200, `gormtenancy_pool_connections{node="replica-0",shard="south"`)
+	if !strings.Contains(metrics, `gormtenancy_tenant_database_seconds_total{tenant="umbrella"}`) {
+		t.Errorf("the metrics lack a tenant:\n%s", metrics)
+	}
+	for _, want := range []string{"Ready after", "control  127.0.0.1:", "/api/orders'", "export GORMTENANCY_DSN='postgres://", "tenantctl tenant list", "initech' 'http://"} {
 		if !strings.Contains(a.out.String(), want) {
 			t.Errorf("the welcome lacks %q:\n%s", want, a.out)
 		}

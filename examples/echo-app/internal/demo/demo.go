@@ -112,8 +112,11 @@ func serve(ctx context.Context, cfg Config, cluster *pgcluster.Cluster, l net.Li
 		return err
 	}
 	defer reg.Close()
+	if err := setLimits(ctx, reg); err != nil {
+		return err
+	}
 	metrics := server.NewMetrics()
-	db, err := server.OpenDatabase(cluster.Shards()[0].Primary.DSN, reg, metrics, cfg.Logger)
+	db, err := server.OpenDatabase(ctx, cluster.Shards()[0].Primary.DSN, reg, metrics, cfg.Logger)
 	if err != nil {
 		return err
 	}
@@ -122,7 +125,7 @@ func serve(ctx context.Context, cfg Config, cluster *pgcluster.Cluster, l net.Li
 	if err := createTenants(ctx, reg, db.DB); err != nil {
 		return err
 	}
-	srv := server.New(server.Config{DB: db.DB, Registry: reg, Metrics: metrics, Logger: cfg.Logger})
+	srv := server.New(server.Config{DB: db.DB, Registry: reg, Limiter: db.Governor, Metrics: metrics, Logger: cfg.Logger})
 	if err := welcome(ctx, cfg.Out, reg, cluster, l.Addr().String(), time.Since(start)); err != nil {
 		return err
 	}
@@ -133,6 +136,9 @@ func serve(ctx context.Context, cfg Config, cluster *pgcluster.Cluster, l net.Li
 
 // createTenants creates those that do not exist yet.
 func createTenants(ctx context.Context, reg *registry.Registry, db *gorm.DB) error {
+	if _, err := reg.Create(ctx, tenant.Spec{ID: Limited, Tier: free}); err != nil && !errors.Is(err, tenant.ErrExists) {
+		return err
+	}
 	if err := seed.Tenants(ctx, reg, db, Tenants...); err != nil {
 		return err
 	}

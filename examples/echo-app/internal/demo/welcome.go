@@ -43,6 +43,8 @@ func welcome(ctx context.Context, out io.Writer, reg *registry.Registry, cluster
 		server.TenantHeader, base))
 	fmt.Fprintln(out, "No tenant, one that does not exist, and one that is suspended:")
 	say(fmt.Sprintf("curl -s '%s/api/orders'", base), curl("nobody", "/api/orders"), curl(string(Suspended), "/api/orders"))
+	fmt.Fprintln(out, "A tenant of tier free may send 5 requests a second; then it is told to wait (429):")
+	say(fmt.Sprintf("curl -s -D - -o /dev/null -H '%s: %s' '%s/api/products/1#[1-8]'", server.TenantHeader, Limited, base))
 	fmt.Fprintln(out, "The operator's side; vandelay serves after it:")
 	say(fmt.Sprintf("export GORMTENANCY_DSN='%s'", cluster.Control.DSN), "go run ./cmd/tenantctl tenant list",
 		"go run ./cmd/tenantctl tenant resume "+string(Suspended), "go run ./cmd/tenantctl tenant events "+string(Suspended))

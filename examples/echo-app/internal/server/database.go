@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,24 +11,64 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
+	"github.com/gormtenancy/gormtenancy/examples/echo-app/internal/api"
 	"github.com/gormtenancy/gormtenancy/examples/echo-app/internal/model"
 	tenantplugin "github.com/gormtenancy/gormtenancy/plugin"
+	"github.com/gormtenancy/gormtenancy/quota"
 	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
-// Database is GORM with the tenancy plugin.
+// Database is GORM with the tenancy plugin, and the limits of its tenants.
 type Database struct {
 	*gorm.DB
-	Plugin *tenantplugin.Plugin
+	Plugin   *tenantplugin.Plugin
+	Governor *quota.Governor
 }
 
-// Close closes the connections. A registry that was given stays open.
-func (d *Database) Close() error { return d.Plugin.Close() }
+// Close closes the connections. The registry stays open.
+func (d *Database) Close() error {
+	defer d.Governor.Stop()
+	return d.Plugin.Close()
+}
 
-// OpenDatabase opens GORM as any application does, and adds the plugin. With
-// reg nil, the database is control plane and only shard.
-func OpenDatabase(dsn string, reg *registry.Registry, m *Metrics, log *slog.Logger) (*Database, error) {
+// leakAfter is longer than any request may take.
+const leakAfter = 30 * time.Second
+
+// OpenDatabase opens GORM as any application does, and adds the plugin, with reg's
+// tenants, shards and limits.
+func OpenDatabase(ctx context.Context, dsn string, reg *registry.Registry, m *Metrics, log *slog.Logger) (_ *Database, err error) {
+	limits, err := quota.New(quota.Config{Source: reg, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	if err := limits.Start(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			limits.Stop()
+		}
+	}()
+	db, err := openPlain(dsn, log)
+	if err != nil {
+		return nil, err
+	}
+	p := tenantplugin.New(
+		tenantplugin.WithModels(model.All()...), tenantplugin.WithRegistry(reg), tenantplugin.WithLogger(log),
+		tenantplugin.WithGovernor(limits), tenantplugin.WithLeakDetection(leakAfter),
+		tenantplugin.WithMetrics(m.registry), tenantplugin.WithObserver(m),
+		// The exemplars of slow statements lead to the access log.
+		tenantplugin.WithTracing(api.RequestID, nil),
+	)
+	if err := db.Use(p); err != nil {
+		return nil, errors.Join(err, closePlain(db))
+	}
+	return &Database{db, p, limits}, nil
+}
+
+// openPlain is all that there would be without tenants.
+func openPlain(dsn string, log *slog.Logger) (*gorm.DB, error) {
 	db, err := gorm.Open(postgres.Open(dsn), &gorm.Config{
 		TranslateError: true,
 		NowFunc:        func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
@@ -38,18 +79,7 @@ func OpenDatabase(dsn string, reg *registry.Registry, m *Metrics, log *slog.Logg
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", tenant.RedactDSN(dsn), err)
 	}
-	opts := []tenantplugin.Option{
-		tenantplugin.WithModels(model.All()...), tenantplugin.WithObserver(m), tenantplugin.WithLogger(log),
-	}
-	if reg != nil {
-		opts = append(opts, tenantplugin.WithRegistry(reg))
-	}
-	p := tenantplugin.New(opts...)
-	if err := db.Use(p); err != nil {
-		return nil, errors.Join(err, closePlain(db))
-	}
-	m.collectPools(p.Stats)
-	return &Database{db, p}, nil
+	return db, nil
 }
 
 func closePlain(db *gorm.DB) error {

@@ -73,11 +73,11 @@ func start() (err error) {
 		}
 	}
 	desk.metrics = server.NewMetrics()
-	desk.db, err = server.OpenDatabase(desk.cluster.Shards()[0].Primary.DSN, desk.reg, desk.metrics, log)
+	desk.db, err = server.OpenDatabase(ctx, desk.cluster.Shards()[0].Primary.DSN, desk.reg, desk.metrics, log)
 	if err != nil {
 		return err
 	}
-	desk.srv = server.New(server.Config{DB: desk.db.DB, Registry: desk.reg, Metrics: desk.metrics, Logger: log})
+	desk.srv = server.New(server.Config{DB: desk.db.DB, Registry: desk.reg, Limiter: desk.db.Governor, Metrics: desk.metrics, Logger: log})
 	return nil
 }
 

@@ -14,13 +14,13 @@ import (
 	tenantplugin "github.com/gormtenancy/gormtenancy/plugin"
 )
 
-// Metrics are the application's. It is the plugin's Observer, too, and so is
+// Metrics are the application's; those of statements, tenants and pools are the
+// plugin's (tenantplugin.WithMetrics). It is the plugin's Observer, too, and so is
 // made before the plugin. No label is the client's to choose: routes are
-// patterns, and tenants are no label at all.
+// patterns, and tenants are those that exist.
 type Metrics struct {
-	registry   *prometheus.Registry
-	requests   *prometheus.HistogramVec
-	statements *prometheus.HistogramVec
+	registry *prometheus.Registry
+	requests *prometheus.HistogramVec
 }
 
 // NewMetrics returns metrics with a registry of their own.
@@ -31,41 +31,19 @@ func NewMetrics() *Metrics {
 			Name: "http_request_duration_seconds", Help: "Time to answer a request, by method, route and status.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"method", "route", "status"}),
-		statements: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "db_statement_duration_seconds", Help: "Time of a statement and of those that GORM ran for it (preloads, associations), by kind, shard, role of the node and result.",
-			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
-		}, []string{"kind", "shard", "role", "result"}),
 	}
-	m.registry.MustRegister(m.requests, m.statements, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.requests, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
+// handler serves OpenMetrics to who asks for it: exemplars are in no other text.
 func (m *Metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, EnableOpenMetrics: true})
 }
 
 // ObserveStatement implements tenantplugin.Observer.
-func (m *Metrics) ObserveStatement(ctx context.Context, s tenantplugin.Statement) {
-	result := "ok"
-	if s.Err != nil {
-		result = "error"
-	}
-	m.statements.WithLabelValues(string(s.Kind), s.Shard, role(s), result).Observe(s.Duration.Seconds())
-	addWork(ctx, s)
-}
-
-// role tells primary from replica; it is empty for a statement that was refused
-// before it reached a node.
-func role(s tenantplugin.Statement) string {
-	switch {
-	case s.Replica:
-		return "replica"
-	case s.Node != "":
-		return "primary"
-	}
-	return ""
-}
+func (m *Metrics) ObserveStatement(ctx context.Context, s tenantplugin.Statement) { addWork(ctx, s) }
 
 // observe records one request.
 func (m *Metrics) observe(c echo.Context, route string, took time.Duration) {

@@ -25,6 +25,8 @@ type Config struct {
 	DB       *gorm.DB
 	Registry *registry.Registry
 	Metrics  *Metrics
+	// Limiter knows how many requests a tenant may send. Default: any number.
+	Limiter middleware.Limiter
 	// Logger takes the access log and errors. Default slog.Default.
 	Logger *slog.Logger
 	// RequestTimeout bounds each request. Default 10 s.
@@ -84,7 +86,7 @@ func (s *Server) use() {
 			ErrorHandler: func(err error, _ echo.Context) error { return err }, // HandleError's business
 		}),
 		middleware.Tenant(middleware.Config{
-			Registry: s.cfg.Registry, Logger: s.cfg.Logger, Skipper: hasNoTenant,
+			Registry: s.cfg.Registry, Limiter: s.cfg.Limiter, Logger: s.cfg.Logger, Skipper: hasNoTenant,
 			From: []middleware.Source{middleware.Header(TenantHeader)},
 		}),
 	)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -104,25 +105,61 @@ func TestMetricsHaveBoundedLabels(t *testing.T) {
 	c.ask("POST", "/api/products", `{"sku": "S", "name": "x", "price_cents": 1, "stock": 1}`, 201)
 	bare(t, "/no/such/path")
 	c.do("BREW", "/api/products", "")
+	client{t, "nobody-asked"}.do("GET", "/api/products", "")
 	text := bare(t, "/metrics").Body.String()
 	for _, want := range []string{
 		`http_request_duration_seconds_count{method="GET",route="/api/products",status="200"}`,
 		`http_request_duration_seconds_count{method="GET",route="none",status="404"}`,
 		`http_request_duration_seconds_count{method="other",`,
-		`db_statement_duration_seconds_count{kind="write",result="ok",role="primary",shard="shard-1"}`,
-		`db_pool_connections{node="primary",shard="shard-1",state="idle"}`,
-		`db_pool_waits_total{node="replica-0",shard="shard-2"} `,
-		`db_pool_retired_total{node="primary",reason="age",shard="shard-2"} 0`,
+		`gormtenancy_statement_duration_seconds_count{kind="write",role="primary",shard="shard-1"}`,
+		`gormtenancy_tenant_database_seconds_total{tenant="test-`,
+		`gormtenancy_pool_connections{node="primary",shard="shard-1",state="idle"}`,
+		`gormtenancy_pool_waits_total{node="replica-0",shard="shard-2"} `,
+		`gormtenancy_pool_retired_total{node="primary",reason="age",shard="shard-2"} 0`,
+		`gormtenancy_limit_allowed_total{limit="requests_per_second"} `,
 		`go_goroutines `,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("there is no %s", want)
 		}
 	}
-	for _, no := range []string{"no/such/path", "BREW", "test-"} {
+	for _, no := range []string{"no/such/path", "BREW", "nobody-asked"} {
 		if strings.Contains(text, no) {
 			t.Errorf("a client can write %q into the metrics", no)
 		}
+	}
+}
+
+// The request's ID leads from a slow statement to the access log, for those who ask
+// for OpenMetrics.
+func TestExemplars(t *testing.T) {
+	t.Parallel()
+	c, id := newTenant(t, "shard-1"), rid()
+	c.askWithID(id, "/api/products")
+	r, w := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil), httptest.NewRecorder()
+	r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+	desk.srv.ServeHTTP(w, r)
+	if text := w.Body.String(); !strings.Contains(text, `# {trace_id="`) || !strings.HasSuffix(text, "# EOF\n") {
+		t.Errorf("no exemplars in %s", text)
+	}
+}
+
+// What a tenant asks for over its limit is answered before the database hears of it.
+func TestRequestLimit(t *testing.T) {
+	t.Parallel()
+	c := newTenant(t, "shard-2")
+	if err := desk.reg.SetLimits(t.Context(), c.id, json.RawMessage(`{"requests_per_second": 0.01, "request_burst": 2}`)); err != nil {
+		t.Fatal(err)
+	}
+	var w *httptest.ResponseRecorder
+	for deadline := time.Now().Add(30 * time.Second); w == nil || w.Code == 200; w = c.do("GET", "/api/products", "") {
+		if time.Now().After(deadline) {
+			t.Fatal("it is not limited")
+		}
+	}
+	h := w.Header()
+	if w.Code != 429 || h.Get("RateLimit-Policy") != `"default";q=2;w=200` || !strings.HasPrefix(h.Get("RateLimit"), `"default";r=0;`) || h.Get("Retry-After") == "" {
+		t.Errorf("%d %s %v", w.Code, w.Body, h)
 	}
 }
 
