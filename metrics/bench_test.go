@@ -34,10 +34,10 @@ func latency(r *rand.Rand) time.Duration {
 }
 
 // workload is statements of n tenants, prepared so that a benchmark measures Observe.
-func workload(n int) []Statement {
+func workload(n, statements int) []Statement {
 	r := rand.New(rand.NewPCG(1, 2))
 	names := ids(n)
-	all := make([]Statement, 1<<14)
+	all := make([]Statement, statements)
 	for i := range all {
 		all[i] = Statement{
 			Tenant: names[r.IntN(n)], Shard: "eu-1", Kind: Kind(r.IntN(2)), Duration: latency(r), Rows: int64(r.IntN(20)),
@@ -61,8 +61,13 @@ func started(b testing.TB) *Collector {
 }
 
 func BenchmarkObserve(b *testing.B) {
-	for _, n := range []int{1, 1000} {
-		statements := workload(n)
+	for _, n := range []int{1, 1000, 100_000} {
+		// An application has its statement in the processor's cache. With 100,000 tenants
+		// nothing is: neither statements nor tenants.
+		statements := workload(n, 1<<11)
+		if n > 1000 {
+			statements = workload(n, 1<<18)
+		}
 		for name, c := range map[string]*Collector{"started": started(b), "alone": New(Config{})} {
 			for i := range statements {
 				c.Observe(&statements[i])
@@ -96,7 +101,7 @@ func BenchmarkCommitted(b *testing.B) {
 
 func TestObserveDoesNotAllocate(t *testing.T) {
 	c := New(Config{})
-	statements := workload(100)
+	statements := workload(100, 1<<11)
 	for range 2 {
 		for i := range statements {
 			c.Observe(&statements[i])
