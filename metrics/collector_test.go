@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
@@ -258,6 +259,19 @@ func TestShards(t *testing.T) {
 	}
 	if s, _ := c.Tenant("acme"); s.Shard != others {
 		t.Errorf("one shard too many: %s", s.Shard)
+	}
+}
+
+// IDs and names of shards may be pieces of a buffer that is used again.
+func TestNothingAliases(t *testing.T) {
+	t.Parallel()
+	c := New(Config{})
+	buffer := []byte("acmeeu-1")
+	s := unsafe.String(&buffer[0], len(buffer))
+	c.Observe(&Statement{Tenant: tenant.ID(s[:4]), Shard: s[4:]})
+	copy(buffer, "xxxxxxxx")
+	if got, ok := c.Tenant("acme"); !ok || got.Tenant != "acme" || got.Shard != "eu-1" {
+		t.Errorf("%v, %+v", ok, got)
 	}
 }
 
