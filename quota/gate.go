@@ -91,7 +91,7 @@ func (g *gate) enter(ctx context.Context, queue int, timeout time.Duration, coun
 	case g.shut:
 		g.mu.Unlock()
 		return Slot{}, errShut
-	case g.first == nil && g.room():
+	case g.room(): // then nobody waits: see admit
 		g.inUse++
 		s := g.slot()
 		g.mu.Unlock()
@@ -144,7 +144,8 @@ func (g *gate) after(w *waiter, err error) (Slot, error) {
 
 func (g *gate) room() bool { return g.limit == 0 || g.inUse < g.limit }
 
-// admit lets in who waits, as far as there is room.
+// admit lets in who waits, as far as there is room. It is called with whatever
+// makes room, so that there is none while somebody waits.
 func (g *gate) admit() {
 	for g.first != nil && g.room() {
 		w := g.first

@@ -105,7 +105,7 @@ func TestTierAndQuarantineChange(t *testing.T) {
 			Tiers:       map[tenant.Tier]Limits{"pro": {StatementsPerSecond: 100}, "free": {StatementsPerSecond: 10}},
 			Lane:        Lane{Limits: Limits{StatementsPerSecond: 1}},
 			Quarantined: map[tenant.ID]Quarantine{"noisy": {Until: time.Now().Add(time.Minute)}},
-		})
+		}, func(c *Config) { c.ReadEvery = time.Hour })
 		if n := accepted(t, g, &tenant.Tenant{ID: "acme", Tier: "free"}); n != 10 {
 			t.Errorf("%d of free", n)
 		}
@@ -151,7 +151,10 @@ func TestFollow(t *testing.T) {
 		s.set(all(Limits{Concurrency: -1}), nil)
 		s.tell()
 		has(3)
-		if st := g.Stats(); st.Loads != 3 || st.LoadErrors != 2 {
+		s.set(Policy{Lane: Lane{Limits: Limits{Concurrency: -1}}}, nil)
+		s.tell()
+		has(3)
+		if st := g.Stats(); st.Loads != 3 || st.LoadErrors != 3 {
 			t.Errorf("%+v", st)
 		}
 		g.Stop()
@@ -282,6 +285,35 @@ func TestForget(t *testing.T) {
 			t.Errorf("%d tenants, want held", n)
 		}
 	})
+}
+
+// Those who find a tenant at the same time for the first time find the same one.
+func TestOneAccount(t *testing.T) {
+	t.Parallel()
+	var as accounts
+	as.init()
+	const tenants = 20_000
+	var got [4][tenants]*account
+	var wg sync.WaitGroup
+	begin := make(chan struct{})
+	for k := range got {
+		wg.Go(func() {
+			<-begin
+			for i := range tenants {
+				got[k][i] = as.get(tenant.ID(fmt.Sprint("t", i)))
+			}
+		})
+	}
+	close(begin)
+	wg.Wait()
+	for _, all := range got {
+		if all != got[0] {
+			t.Fatal("a tenant has two accounts")
+		}
+	}
+	if n := as.count.Load(); n != tenants {
+		t.Errorf("%d accounts of %d tenants", n, tenants)
+	}
 }
 
 func TestManyTenants(t *testing.T) {

@@ -122,6 +122,30 @@ func TestSharedRate(t *testing.T) {
 	}
 }
 
+// While tokens are scarce, fewer are leased ahead.
+func TestWant(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	scarce := now.Add(time.Second)
+	for _, c := range []*struct {
+		lease       lease
+		rate        float64
+		burst, want int
+	}{
+		{lease{demand: 1000}, 100, 100, 12},
+		{lease{demand: 1000, scarce: scarce}, 100, 100, 7},
+		{lease{demand: 4}, 100, 100, 4},
+		{lease{demand: 4, scarce: scarce}, 100, 100, 1},
+		{lease{demand: 1000, scarce: scarce, waiting: 20}, 100, 100, 21},
+		{lease{demand: 1000, waiting: 20}, 100, 5, 5},
+		{lease{}, 0.1, 1, 1},
+	} {
+		if got := c.lease.want(now, c.rate, c.burst); got != c.want {
+			t.Errorf("%g a second, burst %d, demand %g: %d, want %d", c.rate, c.burst, c.lease.demand, got, c.want)
+		}
+	}
+}
+
 // TestSharedQuiet: who stays below the limit is never refused, and most of its
 // statements ask nobody.
 func TestSharedQuiet(t *testing.T) {

@@ -28,20 +28,20 @@ type count struct {
 	Local    uint64
 	Up       bool
 	Longest  time.Duration // of a call
-	Plain    time.Duration // of a call to a governor without Redis
+	Stall    time.Duration // that somebody woke up late who waits for no Redis
 }
 
 // child is a process under load.
 type child struct {
-	fleet         *fleet
-	shared, plain *quota.Governor
-	redis         *redislimit.Limiter
-	sums          []float64 // of the loads up to each tenant
+	fleet  *fleet
+	shared *quota.Governor
+	redis  *redislimit.Limiter
+	sums   []float64 // of the loads up to each tenant
 
-	accepted              []atomic.Int64
-	calls, failed, quiet  atomic.Int64
-	longest, longestPlain atomic.Int64
-	local                 uint64 // at the last answer
+	accepted             []atomic.Int64
+	calls, failed, quiet atomic.Int64
+	longest, stall       atomic.Int64
+	local                uint64 // at the last answer
 }
 
 // workers send a process's load.
@@ -54,11 +54,11 @@ func serve(ctx context.Context, c config, in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer ch.shared.Stop()
-	defer ch.plain.Stop()
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
+	running.Go(func() { ch.sleep(ctx) })
 	for range workers {
 		running.Go(func() { ch.send(ctx) })
 	}
@@ -85,10 +85,7 @@ func newChild(ctx context.Context, c config) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ch.plain, err = quota.New(quota.Config{Source: ch.fleet, Logger: quietly}); err != nil {
-		return nil, err
-	}
-	return ch, errors.Join(ch.shared.Start(ctx), ch.plain.Start(ctx))
+	return ch, ch.shared.Start(ctx)
 }
 
 // send sends its part of the load, at random moments.
@@ -108,13 +105,28 @@ func (ch *child) send(ctx context.Context) {
 	}
 }
 
+// sleep measures how late the machine wakes somebody up, who waits like those
+// that wait for Redis.
+func (ch *child) sleep(ctx context.Context) {
+	const nap = time.Millisecond
+	timer := time.NewTimer(nap)
+	defer timer.Stop()
+	for {
+		begin := time.Now()
+		timer.Reset(nap)
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			raise(&ch.stall, time.Since(begin)-nap)
+		}
+	}
+}
+
 func (ch *child) call(ctx context.Context, i int) {
 	begin := time.Now()
 	err := ch.shared.Statement(ctx, ch.fleet.tenants[i])
-	between := time.Now()
-	_ = ch.plain.Statement(ctx, ch.fleet.tenants[i]) // for its time
-	raise(&ch.longest, between.Sub(begin))
-	raise(&ch.longestPlain, time.Since(between))
+	raise(&ch.longest, time.Since(begin))
 	ch.calls.Add(1)
 	switch {
 	case err == nil:
@@ -137,7 +149,7 @@ func (ch *child) take() count {
 	st := ch.shared.Stats()
 	c := count{
 		Calls: ch.calls.Swap(0), Failed: ch.failed.Swap(0), Quiet: ch.quiet.Swap(0),
-		Longest: time.Duration(ch.longest.Swap(0)), Plain: time.Duration(ch.longestPlain.Swap(0)),
+		Longest: time.Duration(ch.longest.Swap(0)), Stall: time.Duration(ch.stall.Swap(0)),
 		Local: st.Fallbacks - ch.local, Up: ch.redis.Stats().Up,
 	}
 	ch.local = st.Fallbacks
@@ -158,14 +170,14 @@ func (c *count) add(o count) {
 	}
 	c.Calls, c.Failed, c.Quiet, c.Local = c.Calls+o.Calls, c.Failed+o.Failed, c.Quiet+o.Quiet, c.Local+o.Local
 	c.Up = c.Up && o.Up
-	if o.Longest-o.Plain > c.Longest-c.Plain {
-		c.Longest, c.Plain = o.Longest, o.Plain
+	if o.Longest-o.Stall > c.Longest-c.Stall {
+		c.Longest, c.Stall = o.Longest, o.Stall
 	}
 }
 
 // String describes the calls.
 func (c *count) String() string {
 	round := func(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
-	return fmt.Sprintf("%d calls, %d failed, %d of quiet tenants refused, %.1f%% decided alone, longest call %s (without Redis %s)",
-		c.Calls, c.Failed, c.Quiet, 100*float64(c.Local)/float64(max(1, c.Calls)), round(c.Longest), round(c.Plain))
+	return fmt.Sprintf("%d calls, %d failed, %d of quiet tenants refused, %.1f%% decided alone, longest call %s (the machine stood still for %s)",
+		c.Calls, c.Failed, c.Quiet, 100*float64(c.Local)/float64(max(1, c.Calls)), round(c.Longest), round(c.Stall))
 }

@@ -7,6 +7,6 @@
 // Redis works; and what happens to the callers when it is paused, killed and
 // started again under the same load. A tenth of the tenants stay far below
 // their limits: none of their statements may be refused, ever. The time that a
-// call takes is printed beside that of a governor without Redis, in the same
-// processes at the same moments.
+// call takes is printed beside the longest time for which the same process did
+// not run at all, as somebody finds who only sleeps: a busy machine delays both.
 package main

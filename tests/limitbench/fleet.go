@@ -53,8 +53,11 @@ var shares = [][]float64{{1, 1, 1}, {90, 8, 2}, {1, 60, 39}}
 
 // load returns how many statements a second a process sends of a tenant.
 func (f *fleet) load(i, process, processes int, times float64) float64 {
-	if quiet(i) {
-		return f.rates[i] * quietLoad / float64(processes)
+	if quiet(i) { // all of it on one process, which has the smallest part alone
+		if i/quietEvery%processes != process {
+			return 0
+		}
+		return f.rates[i] * quietLoad
 	}
 	share, sum := shares[i%len(shares)], 0.0
 	for p := range processes {
