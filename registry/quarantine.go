@@ -15,13 +15,6 @@ import (
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
-var (
-	// ErrQuarantineFull: as many of the shard's tenants are in quarantine as may be.
-	ErrQuarantineFull = errors.New("quarantine is full: too many of the shard's tenants are in it, release one first")
-	// ErrNotQuarantined: the tenant is not in quarantine.
-	ErrNotQuarantined = errors.New("tenant is not in quarantine")
-)
-
 const (
 	defaultQuarantine = 10 * time.Minute
 	maxQuarantine     = 24 * time.Hour

@@ -52,6 +52,16 @@ func total(t testing.TB, r *Registry, hours bool) UsageRow {
 	return all[0]
 }
 
+// proxyTo returns a proxy to the server of dsn.
+func proxyTo(t testing.TB, dsn string) *proxy {
+	t.Helper()
+	p := newProxy(t)
+	p.cut()
+	p.target = address(t, dsn)
+	p.restore(t)
+	return p
+}
+
 func newRollup(t testing.TB, r *Registry, cfg RollupConfig) *Rollup {
 	t.Helper()
 	if cfg.Logger == nil {
@@ -67,10 +77,7 @@ func newRollup(t testing.TB, r *Registry, cfg RollupConfig) *Rollup {
 func TestRollupIsExact(t *testing.T) {
 	t.Parallel()
 	dsn := newDatabase(t)
-	p := newProxy(t)
-	p.cut()
-	p.target = address(t, dsn)
-	p.restore(t)
+	p := proxyTo(t, dsn)
 	direct := open(t, Config{DSN: dsn, HomeShard: "default"})
 	r := open(t, Config{DSN: p.dsn(dsn), QueryTimeout: time.Second, DeleteEvery: -1})
 	m := newMeter()
@@ -286,10 +293,7 @@ func TestRollupStartsAndStops(t *testing.T) {
 func TestRollupStopsWithoutControlPlane(t *testing.T) {
 	t.Parallel()
 	dsn := newDatabase(t)
-	p := newProxy(t)
-	p.cut()
-	p.target = address(t, dsn)
-	p.restore(t)
+	p := proxyTo(t, dsn)
 	r := open(t, Config{DSN: p.dsn(dsn), HomeShard: "default"})
 	p.cut()
 	m := newMeter()

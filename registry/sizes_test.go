@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"testing"
@@ -146,7 +147,9 @@ func TestMeasureBusy(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE tenant_b.a"); err != nil {
 		t.Fatal(err)
 	}
-	n := must(r.MeasureSizes(t.Context()))(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // the lock is held for ever
+	defer cancel()
+	n := must(r.MeasureSizes(ctx))(t)
 	if got := sizesIn(t, r); n != 3 || len(got) != 3 || got["c"] == 0 {
 		t.Errorf("%d, %v", n, got)
 	}
