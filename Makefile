@@ -6,7 +6,7 @@ TENANTS  ?= 10000
 SOAK     ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test/race lint fmt bench fleet soak fuzz prove chaos limits contend gormsuite cover
+.PHONY: help demo build test test/race lint fmt bench fleet soak fuzz prove chaos limits contend outliers neighbour gormsuite cover
 
 help: ## show the targets
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -59,6 +59,12 @@ limits: ## hold 1,000 tenants to shared limits on 3 processes, and kill, pause a
 
 contend: ## 100 processes' worth of creators, deleters, archivers and runners on the same tenants
 	$(GO) test -race -count=1 -v -timeout 20m ./registry -run TestContention -args -registry.processes=100 -registry.operations=20
+
+outliers: ## judge the outlier detector on simulated fleets, beside a fixed threshold and three sigma (SEEDS=tune, or judge)
+	$(GO) run ./tests/outlierbench -seeds $(if $(SEEDS),$(SEEDS),judge)
+
+neighbour: ## measure what a noisy tenant costs its neighbours, without limits and with
+	$(GO) run ./tests/neighbourbench
 
 gormsuite: ## run GORM's own tests with and without the plugin (GORM_SRC=checkout of GORM)
 	$(GO) run ./tests/gormsuite $(if $(GORM_SRC),-src '$(GORM_SRC)')

@@ -34,10 +34,10 @@ func latency(r *rand.Rand) time.Duration {
 }
 
 // workload is statements of n tenants, prepared so that a benchmark measures Observe.
-func workload(n int) []Statement {
+func workload(n, statements int) []Statement {
 	r := rand.New(rand.NewPCG(1, 2))
 	names := ids(n)
-	all := make([]Statement, 1<<14)
+	all := make([]Statement, statements)
 	for i := range all {
 		all[i] = Statement{
 			Tenant: names[r.IntN(n)], Shard: "eu-1", Kind: Kind(r.IntN(2)), Duration: latency(r), Rows: int64(r.IntN(20)),
@@ -46,6 +46,16 @@ func workload(n int) []Statement {
 		if r.IntN(100) == 0 {
 			all[i].Class, all[i].Wait = ClassConstraint, latency(r)
 		}
+	}
+	return all
+}
+
+// zipf is a workload in which few tenants do most.
+func zipf(n, statements int) []Statement {
+	all, names := workload(1, statements), ids(n)
+	z := rand.NewZipf(rand.New(rand.NewPCG(14, 15)), 1.1, 1, uint64(n-1))
+	for i := range all {
+		all[i].Tenant = names[z.Uint64()]
 	}
 	return all
 }
@@ -60,25 +70,35 @@ func started(b testing.TB) *Collector {
 	return c
 }
 
+// BenchmarkObserve: with few tenants everything is in the processor's cache, as the
+// statement is in an application. With 100,000 and uniform traffic nothing is, not even
+// the statement.
 func BenchmarkObserve(b *testing.B) {
-	for _, n := range []int{1, 1000} {
-		statements := workload(n)
+	for _, w := range []struct {
+		name       string
+		statements []Statement
+	}{
+		{"tenants=1", workload(1, 1<<11)},
+		{"tenants=1000", workload(1000, 1<<11)},
+		{"tenants=100000/zipf", zipf(100_000, 1<<14)},
+		{"tenants=100000/uniform", workload(100_000, 1<<18)},
+	} {
 		for name, c := range map[string]*Collector{"started": started(b), "alone": New(Config{})} {
-			for i := range statements {
-				c.Observe(&statements[i])
+			for i := range w.statements {
+				c.Observe(&w.statements[i])
 			}
-			b.Run(fmt.Sprintf("%s/tenants=%d", name, n), func(b *testing.B) {
+			b.Run(w.name+"/"+name, func(b *testing.B) {
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {
-					c.Observe(&statements[i%len(statements)])
+					c.Observe(&w.statements[i%len(w.statements)])
 				}
 			})
-			b.Run(fmt.Sprintf("%s/tenants=%d/parallel", name, n), func(b *testing.B) {
+			b.Run(w.name+"/"+name+"/parallel", func(b *testing.B) {
 				b.ReportAllocs()
 				var goroutine atomic.Int64
 				b.RunParallel(func(pb *testing.PB) {
 					for i := int(goroutine.Add(1)) * 997; pb.Next(); i++ {
-						c.Observe(&statements[i%len(statements)])
+						c.Observe(&w.statements[i%len(w.statements)])
 					}
 				})
 			})
@@ -96,7 +116,7 @@ func BenchmarkCommitted(b *testing.B) {
 
 func TestObserveDoesNotAllocate(t *testing.T) {
 	c := New(Config{})
-	statements := workload(100)
+	statements := workload(100, 1<<11)
 	for range 2 {
 		for i := range statements {
 			c.Observe(&statements[i])
@@ -126,6 +146,9 @@ func heap() uint64 {
 // TestMemory: 100,000 tenants, 60 statements of each over two to three decades, of
 // eight queries, some failing.
 func TestMemory(t *testing.T) {
+	if race {
+		t.Skip("the race detector makes it long")
+	}
 	const tenants, each = 100_000, 60
 	r := rand.New(rand.NewPCG(3, 4))
 	before := heap()

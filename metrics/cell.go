@@ -111,18 +111,18 @@ func (c *cell) read(sum *counts, latest *[numClassic + 1]exemplar, factor func(t
 }
 
 // add adds all but what is recent.
-func (sum *counts) add(c *counts) {
-	for i, n := range c.bins {
-		sum.bins[i] += n
+func (c *counts) add(more *counts) {
+	for i, n := range more.bins {
+		c.bins[i] += n
 	}
-	for i, n := range c.errors {
-		sum.errors[i] += n
+	for i, n := range more.errors {
+		c.errors[i] += n
 	}
-	sum.rows += c.rows
-	sum.trips += c.trips
-	sum.commit += c.commit
-	sum.time += c.time
-	sum.wait += c.wait
+	c.rows += more.rows
+	c.trips += more.trips
+	c.commit += more.commit
+	c.time += more.time
+	c.wait += more.wait
 }
 
 // eachCell calls f for the cells of a shard that exist.
@@ -141,12 +141,16 @@ func (s *shard) eachCell(f func(kind Kind, role int, c *cell)) {
 // shardNamed returns the aggregates of a shard. Shards are few, so that the map is
 // copied for each new one and read without a lock.
 func (c *Collector) shardNamed(name string) *shard {
-	if s := (*c.shards.Load())[name]; s != nil {
+	old := *c.shards.Load()
+	if s := old[name]; s != nil {
 		return s
+	}
+	if len(old) >= maxShards {
+		return old[others]
 	}
 	c.newShards.Lock()
 	defer c.newShards.Unlock()
-	old := *c.shards.Load()
+	old = *c.shards.Load()
 	if s := old[name]; s != nil {
 		return s
 	}

@@ -92,6 +92,7 @@ type Collector struct {
 	former   Usage // the counts of series that were
 	flagged  map[tenant.ID]bool
 	exposed  map[tenant.ID]*exposure
+	scrapes  uint64
 }
 
 // stripe holds the tenants whose IDs hash to it.

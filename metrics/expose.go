@@ -8,10 +8,13 @@ import (
 
 // exposure is a tenant that has series of its own.
 type exposure struct {
-	entry  *entry
-	base   Usage // what was counted when it got them; that stays in "_other"
-	usage  Usage // at the last scrape
-	wanted int64 // when it was last named, flagged or one of the top
+	entry *entry
+	base  Usage // what was counted when it got them; that stays in "_other"
+	usage Usage // at the last scrape
+	// wanted is when it was last named, flagged or one of the top, at the scrape of
+	// that number.
+	wanted int64
+	scrape uint64
 }
 
 // reading is what a scrape found of a tenant.
@@ -41,6 +44,7 @@ func (c *Collector) expose() exposition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
+	c.scrapes++
 	x := exposition{shared: c.shared.read(), evicted: c.evictees, tracked: c.tracked.Load()}
 	total := c.evicted
 	c.rest(func(e *entry) {
@@ -93,7 +97,7 @@ func (c *Collector) want(r reading, base Usage, now int64) {
 		own = &exposure{entry: r.entry, base: base, usage: r.usage}
 		c.exposed[r.entry.id] = own
 	}
-	own.wanted = now
+	own.wanted, own.scrape = now, c.scrapes
 }
 
 // choose exposes the top.
@@ -119,7 +123,7 @@ func (c *Collector) retire(now int64) {
 	for ; own > 2*c.config.Top; own-- {
 		var oldest *exposure
 		for id, x := range c.exposed {
-			if !c.named[id] && (oldest == nil || x.wanted < oldest.wanted) {
+			if !c.named[id] && (oldest == nil || x.scrape < oldest.scrape) {
 				oldest = x
 			}
 		}

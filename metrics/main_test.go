@@ -6,4 +6,7 @@ import (
 	"go.uber.org/goleak"
 )
 
+// race is whether the race detector runs.
+var race bool
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -27,8 +27,8 @@ func measure(s *Statement) measured {
 	return m
 }
 
-// Observe counts a statement. It keeps nothing of s but a trace's ID, does not
-// allocate for a tenant and a text seen lately, and never blocks for long.
+// Observe counts a statement. Of s it keeps a trace's ID, and in memory, for a while,
+// the text. It does not allocate for a tenant and a text seen lately.
 func (c *Collector) Observe(s *Statement) {
 	m := measure(s)
 	var p *sqltext.Print

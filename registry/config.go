@@ -67,6 +67,13 @@ type Config struct {
 	// deleted. Each is deleted by one process, however many look. Negative: this process
 	// deletes none, as befits a program that is opened for something else. Default 1 min.
 	DeleteEvery time.Duration
+	// MeasureEvery is how often each tenant's size is measured (MeasureSizes), by one
+	// process for all. Default: every hour while some limit has storage_bytes, else never.
+	// Negative: this process measures none.
+	MeasureEvery time.Duration
+	// KeepMinutes is how long usage by minutes is kept, KeepHours that by hours. Who looks
+	// for tenants to delete (DeleteEvery) deletes it then. Default 48 h, and 400 days.
+	KeepMinutes, KeepHours time.Duration
 	// Programs is the directory of pg_dump and pg_restore, which Archive, Restore and
 	// Copy run. They must be as new as the servers at least. Default: they are found by PATH.
 	Programs string
@@ -95,6 +102,8 @@ func (c Config) withDefaults() (Config, error) {
 		{"StaleFor", &c.StaleFor, 10 * time.Minute},
 		{"QueryTimeout", &c.QueryTimeout, 5 * time.Second},
 		{"ProvisionTimeout", &c.ProvisionTimeout, time.Minute},
+		{"KeepMinutes", &c.KeepMinutes, 48 * time.Hour},
+		{"KeepHours", &c.KeepHours, 400 * 24 * time.Hour},
 	} {
 		if *d.value < 0 {
 			return c, fmt.Errorf("registry.Config.%s is negative: leave it out for %s", d.name, d.def)

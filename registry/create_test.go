@@ -98,8 +98,8 @@ func TestControlSchemaIsNoTenants(t *testing.T) {
 		}
 	}
 	create(t, r, "acme")
-	if n := query[int](t, r.cfg.DSN, "SELECT count(*)::int FROM pg_tables WHERE schemaname = 'my control'"); n != 8 {
-		t.Errorf("%d tables in the control schema, want 8", n)
+	if n := query[int](t, r.cfg.DSN, "SELECT count(*)::int FROM pg_tables WHERE schemaname = 'my control'"); n != 19 {
+		t.Errorf("%d tables in the control schema, want 19", n)
 	}
 	if n := query[int](t, r.cfg.DSN, "SELECT count(*)::int FROM pg_class WHERE relnamespace = 'public'::regnamespace"); n != 0 {
 		t.Errorf("%d relations in public", n)

@@ -53,7 +53,7 @@
 // one's schema another name; what it was called before stays its own. Hosts and
 // aliases (AddName) lead to it whatever it is called.
 //
-// Every change of a tenant, a name or a shard is an event (Events) with its actor
+// Every change of a tenant, a name, a shard or a limit is an event (Events) with its actor
 // (WithActor), what was before and what is after, in the change's own transaction,
 // whoever makes it.
 //
@@ -78,6 +78,18 @@
 //	making ──> free ──> used ──> released ──> free, or spoiled
 //
 // RemoveShard forgets a shard's roles; they stay on the server until dropped by hand.
+//
+// Limits (SetTierLimits, SetLimits, SetLane) and Quarantine are what a quota.Governor lives
+// by: Policy reads all of them at once, and OnPolicyChange tells within milliseconds that
+// some have changed, by whatever process. Each change is an event. At most so many of a
+// shard's tenants are in quarantine at once, which the database decides.
+//
+// A Rollup adds what a process has counted to the fleet's usage, by minutes and by hours,
+// each count once: also where a COMMIT was not answered, and as long as its buffer lasts
+// where the control plane is away. Findings, processes with their pools, and sizes are
+// told and read in the same place. Config.MeasureEvery, KeepMinutes and KeepHours say what
+// is done with sizes and usage by itself; usage and findings stay under the ID that a
+// tenant had then.
 //
 // It does not route statements, move tenants, or migrate their schemas, and it
 // does not know GORM: what fills a new schema is the provisioner's business.

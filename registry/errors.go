@@ -42,6 +42,10 @@ var (
 	// ErrPrograms: pg_dump or pg_restore is missing or older than the server; see
 	// Config.Programs.
 	ErrPrograms = pgtool.ErrMissing
+	// ErrQuarantineFull: as many of the shard's tenants are in quarantine as may be.
+	ErrQuarantineFull = errors.New("quarantine is full: too many of the shard's tenants are in it, release one first")
+	// ErrNotQuarantined: the tenant is not in quarantine.
+	ErrNotQuarantined = errors.New("tenant is not in quarantine")
 	// ErrShardInUse: tenants live on the shard.
 	ErrShardInUse = errors.New("shard has tenants: move or delete them first")
 )

@@ -15,8 +15,8 @@ import (
 type Event struct {
 	ID     int64
 	At     time.Time
-	Tenant tenant.ID // its ID after the change; empty where a shard was changed
-	Object string    // tenant, name or shard
+	Tenant tenant.ID // its ID after the change; empty where it was about no tenant
+	Object string    // tenant, name, shard, tier_limit, tenant_limit, lane or quarantine
 	Action string    // insert, update or delete
 	Actor  string    // see WithActor; empty where nobody said
 	DBUser string    // the role of the session

@@ -39,7 +39,7 @@ func (r *Registry) PutFinding(ctx context.Context, f Finding) error {
 	var err error
 	if f.Closed.IsZero() {
 		_, err = r.questions.Exec(ctx, r.sql.openFinding, f.Process, f.Tenant, f.Shard, f.Cause, f.Evidence, f.Magnitude, f.Value, f.Baseline,
-			f.Threshold, int64(f.Fingerprint), f.Query, f.Since, f.Changed, f.Explanation)
+			f.Threshold, int64(f.Fingerprint), printable(f.Query), f.Since, f.Changed, f.Explanation)
 	} else {
 		_, err = r.questions.Exec(ctx, r.sql.closeFinding, f.Process, f.Tenant, f.Closed)
 	}

@@ -48,6 +48,9 @@ func (r *Registry) SetLimits(ctx context.Context, id tenant.ID, exception json.R
 	if _, err := tenant.ParseID(string(id)); err != nil {
 		return err
 	}
+	if len(exception) == 0 {
+		exception = json.RawMessage("{}")
+	}
 	if _, err := (quota.Limits{}).With(exception); err != nil {
 		return fmt.Errorf("limit tenant %s: %w", id, err)
 	}
@@ -147,6 +150,9 @@ func DefaultLane() quota.Lane {
 		StatementTimeout: quota.Duration(5 * time.Second), IdleInTransactionTimeout: quota.Duration(5 * time.Second),
 	}}
 }
+
+// policyKind begins the notification that the policy may be another.
+const policyKind = "q"
 
 // policyWatchers are functions that want to know of another policy.
 type policyWatchers struct {

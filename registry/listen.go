@@ -107,7 +107,7 @@ func (r *Registry) changed(ctx context.Context, payload string) {
 		r.byName.flush()
 	case "l":
 		r.logins.expire()
-	case "q":
+	case policyKind:
 		r.policyWatchers.tell()
 	default:
 		r.policyWatchers.tell()

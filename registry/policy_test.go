@@ -43,7 +43,9 @@ func TestPolicyIsPushed(t *testing.T) {
 	check(r.SetTierLimits(ctx, tenant.TierDefault, quota.Limits{Concurrency: 7, RowsPerResult: 70}))
 	in("the tier's", func(e *quota.Effective) bool { return e.Concurrency == 7 && e.RowsPerResult == 70 })
 	check(r.SetLimits(ctx, "acme", json.RawMessage(`{"concurrency": null, "connections": 3}`)))
-	in("the exception", func(e *quota.Effective) bool { return e.Concurrency == 0 && e.Connections == 3 && e.RowsPerResult == 70 })
+	in("the exception", func(e *quota.Effective) bool {
+		return e.Concurrency == 0 && e.Connections == 3 && e.RowsPerResult == 70
+	})
 	check(r.SetLane(ctx, quota.Lane{Limits: quota.Limits{Connections: 1}, ReadReplicasOnly: true}))
 	must(r.Quarantine(ctx, "acme", QuarantineSpec{Reason: "noisy"}))(t)
 	in("quarantine", func(e *quota.Effective) bool { return e.Quarantined && e.Connections == 1 && e.ReadReplicasOnly })
@@ -123,7 +125,7 @@ func TestQuarantineDoubles(t *testing.T) {
 		end  func()
 	}{
 		{dry, 10 * time.Minute, func() {}},
-		{ten, 10 * time.Minute, func() {}}, // takes the dry run's place
+		{ten, 10 * time.Minute, func() {}},                      // takes the dry run's place
 		{QuarantineSpec{For: time.Hour}, 10 * time.Minute, end}, // is there already
 		{ten, 20 * time.Minute, end},
 		{ten, 40 * time.Minute, func() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -63,4 +64,9 @@ func (r *Registry) Processes(ctx context.Context) ([]Process, error) {
 		return nil, failed(ctx, "list the processes", err)
 	}
 	return all, nil
+}
+
+// printable drops what PostgreSQL does not store in a text.
+func printable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
 }

@@ -15,13 +15,6 @@ import (
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
 
-var (
-	// ErrQuarantineFull: as many of the shard's tenants are in quarantine as may be.
-	ErrQuarantineFull = errors.New("quarantine is full: too many of the shard's tenants are in it, release one first")
-	// ErrNotQuarantined: the tenant is not in quarantine.
-	ErrNotQuarantined = errors.New("tenant is not in quarantine")
-)
-
 const (
 	defaultQuarantine = 10 * time.Minute
 	maxQuarantine     = 24 * time.Hour
@@ -79,6 +72,10 @@ func (r *Registry) Quarantine(ctx context.Context, id tenant.ID, spec Quarantine
 	if spec.MaxShare == 0 {
 		spec.MaxShare = defaultShare
 	}
+	if spec.Finding != nil && !json.Valid(spec.Finding) {
+		return Quarantined{}, fmt.Errorf("quarantine tenant %s: its finding is not JSON", id)
+	}
+	spec.Reason = printable(spec.Reason)
 	var q Quarantined
 	err := alterTx(ctx, r.questions, func(tx pgx.Tx) (err error) {
 		q, err = r.quarantineIn(ctx, tx, id, spec)
@@ -100,10 +97,10 @@ func (r *Registry) quarantineIn(ctx context.Context, tx pgx.Tx, id tenant.ID, sp
 		return Quarantined{}, unknown(id)
 	}
 	shard := t.Placement.Shard
-	if _, err := tx.Exec(ctx, r.sql.lockLane, "gormtenancy quarantine "+r.cfg.Schema+" "+shard); err != nil {
+	var now time.Time
+	if err := tx.QueryRow(ctx, r.sql.lockLane, "gormtenancy quarantine "+r.cfg.Schema+" "+shard).Scan(nil, &now); err != nil {
 		return Quarantined{}, err
 	}
-	now := time.Now()
 	last, err := quarantineOf(ctx, tx, r.sql.quarantineOf, id)
 	if err != nil || last != nil && last.Active(now) && (!last.DryRun || spec.DryRun) {
 		return deref(last), err
@@ -115,7 +112,7 @@ func (r *Registry) quarantineIn(ctx context.Context, tx pgx.Tx, id tenant.ID, sp
 	}
 	relapses := relapsesOf(last, spec.DryRun, now)
 	length := min(float64(maxQuarantine), float64(spec.For)*math.Exp2(float64(relapses)))
-	_, err = tx.Exec(ctx, r.sql.quarantine, id, length/float64(time.Second), relapses, spec.DryRun, spec.Reason, spec.Finding)
+	_, err = tx.Exec(ctx, r.sql.quarantine, id, length/float64(time.Second), relapses, spec.DryRun, spec.Reason, spec.Finding, now)
 	if err != nil {
 		return Quarantined{}, err
 	}

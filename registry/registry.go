@@ -118,7 +118,7 @@ func (r *Registry) prepare(ctx context.Context) error {
 	if err := r.openShared(ctx); err != nil {
 		return err
 	}
-	return r.loops.Start(ctx, r.listen, r.sweep, r.keepSpares, r.deleteDue, r.keepRoles)
+	return r.loops.Start(ctx, r.listen, r.sweep, r.keepSpares, r.deleteDue, r.keepRoles, r.keepUsage, r.keepSizes)
 }
 
 // Close ends what runs in the background and closes the connections. It waits

@@ -2,7 +2,9 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -52,31 +54,59 @@ func (r *Registry) Sizes(ctx context.Context, f SizeFilter) ([]Size, error) {
 	return all, nil
 }
 
-// sizeBatch is how many schemas are measured by one statement.
-const sizeBatch = 200
+const (
+	// sizeBatch is how many schemas are measured by one statement.
+	sizeBatch = 200
+	// sizePatience is how long that waits for a table that is being changed.
+	sizePatience = "500ms"
+)
 
 // sizeSQL adds up the files of schemas: tables with their indexes and TOAST, sequences
-// and materialized views. Each is one look at the disk.
-const sizeSQL = `SELECT n.nspname, coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::pg_catalog.int8
-	FROM pg_catalog.pg_namespace n LEFT JOIN pg_catalog.pg_class c ON c.relnamespace OPERATOR(pg_catalog.=) n.oid AND c.relkind IN ('r', 'm', 'S')
+// and materialized views. Each is one look at the disk. It finds them by their dependence
+// on the schema: pg_class has no index by that, and is large where tenants are many.
+const sizeSQL = `SELECT n.nspname, coalesce(sum(pg_catalog.pg_total_relation_size(d.objid)), 0)::pg_catalog.int8
+	FROM pg_catalog.pg_namespace n LEFT JOIN pg_catalog.pg_depend d
+		ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.refobjid OPERATOR(pg_catalog.=) n.oid
+		AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
 	WHERE n.nspname OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]::pg_catalog.name[]) GROUP BY 1`
 
 // MeasureSizes measures every tenant's schema, some at a time, with a pause of as long
-// as that took in between. It returns how many it measured; what fails on one shard is in
-// the error, and the other shards' are measured.
+// as that took in between. Who has a locked table keeps the size of before. It returns
+// how many it measured; what fails on one shard is in the error, and the other shards' are
+// measured. Governors hear of it if others are over their storage than before.
 func (r *Registry) MeasureSizes(ctx context.Context) (n int, err error) {
 	shards, err := r.Shards(ctx)
 	if err != nil {
 		return 0, err
 	}
-	var first error
+	before, err := r.fullTenants(ctx)
+	errs := []error{err}
 	for _, s := range shards {
 		m, err := r.measureShard(ctx, s.Name)
-		if n += m; err != nil && first == nil {
-			first = fmt.Errorf("measure the tenants of shard %s: %w", s.Name, err)
+		if n += m; err != nil {
+			errs = append(errs, fmt.Errorf("measure the tenants of shard %s: %w", s.Name, err))
 		}
 	}
-	return n, first
+	after, err := r.fullTenants(ctx)
+	if err == nil && !maps.Equal(before, after) {
+		_, err = r.questions.Exec(ctx, "SELECT pg_catalog.pg_notify($1, $2)", r.cfg.Schema, policyKind+":sizes")
+	}
+	return n, errors.Join(append(errs, err)...)
+}
+
+// fullTenants returns those that are over their storage.
+func (r *Registry) fullTenants(ctx context.Context) (map[tenant.ID]int64, error) {
+	full := map[tenant.ID]int64{}
+	var id tenant.ID
+	var bytes int64
+	rows, err := r.questions.Query(ctx, r.sql.full)
+	if err == nil {
+		_, err = pgx.ForEachRow(rows, []any{&id, &bytes}, func() error { full[id] = bytes; return nil })
+	}
+	if err != nil {
+		return nil, failed(ctx, "list full tenants", err)
+	}
+	return full, nil
 }
 
 func (r *Registry) measureShard(ctx context.Context, shard string) (n int, err error) {
@@ -94,10 +124,11 @@ func (r *Registry) measureShard(ctx context.Context, shard string) (n int, err e
 			return n, nil
 		}
 		start := time.Now()
-		if err := r.measure(ctx, shard, schemas); err != nil {
+		measured, err := r.measure(ctx, shard, schemas)
+		if n += measured; err != nil {
 			return n, err
 		}
-		n, after = n+len(schemas), schemas[len(schemas)-1]
+		after = schemas[len(schemas)-1]
 		if len(schemas) < sizeBatch {
 			return n, nil
 		}
@@ -109,27 +140,43 @@ func (r *Registry) measureShard(ctx context.Context, shard string) (n int, err e
 	}
 }
 
-func (r *Registry) measure(ctx context.Context, shard string, schemas []string) error {
-	var names []string
-	var bytes []int64
-	err := r.onShard(ctx, shard, func(conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, sizeSQL, schemas)
+// measure measures some schemas of a shard, in halves if one of them is being changed.
+func (r *Registry) measure(ctx context.Context, shard string, schemas []string) (int, error) {
+	names, bytes, err := r.sizesOf(ctx, shard, schemas)
+	switch {
+	case sqlState(err) == lockNotAvailable && len(schemas) == 1:
+		return 0, nil
+	case sqlState(err) == lockNotAvailable:
+		half := len(schemas) / 2
+		n, err := r.measure(ctx, shard, schemas[:half])
 		if err != nil {
-			return err
+			return n, err
 		}
-		var name string
-		var size int64
-		_, err = pgx.ForEachRow(rows, []any{&name, &size}, func() error {
-			names, bytes = append(names, name), append(bytes, size)
-			return nil
-		})
-		return err
-	})
-	if err != nil {
-		return err
+		m, err := r.measure(ctx, shard, schemas[half:])
+		return n + m, err
+	case err != nil:
+		return 0, err
 	}
 	if _, err := r.questions.Exec(ctx, r.sql.putSizes, shard, names, bytes); err != nil {
-		return failed(ctx, "enter sizes", err)
+		return 0, failed(ctx, "enter sizes", err)
 	}
-	return nil
+	return len(names), nil
+}
+
+func (r *Registry) sizesOf(ctx context.Context, shard string, schemas []string) (names []string, bytes []int64, err error) {
+	err = r.onShard(ctx, shard, func(conn *pgx.Conn) error {
+		b := &pgx.Batch{} // one transaction
+		b.Queue("SELECT pg_catalog.set_config('lock_timeout', $1, true)", sizePatience)
+		b.Queue(sizeSQL, schemas).Query(func(rows pgx.Rows) error {
+			var name string
+			var size int64
+			_, err := pgx.ForEachRow(rows, []any{&name, &size}, func() error {
+				names, bytes = append(names, name), append(bytes, size)
+				return nil
+			})
+			return err
+		})
+		return conn.SendBatch(ctx, b).Close()
+	})
+	return names, bytes, err
 }

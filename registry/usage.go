@@ -27,6 +27,23 @@ type UsageRow struct {
 // Statements is their number, of all kinds.
 func (u UsageRow) Statements() int64 { return u.Reads + u.Writes + u.DDL + u.Others }
 
+// usageCounters is how many counts a row has.
+const usageCounters = 12
+
+// counts are in the order of the columns. Times are in microseconds.
+func (u *UsageRow) counts() [usageCounters]int64 {
+	return [...]int64{
+		u.Reads, u.Writes, u.DDL, u.Others, u.Errors, u.Rows, u.Replica, u.RoundTrips, u.Waits, u.Commits,
+		u.Time.Microseconds(), u.Wait.Microseconds(),
+	}
+}
+
+func (u *UsageRow) setCounts(n [usageCounters]int64) {
+	u.Reads, u.Writes, u.DDL, u.Others, u.Errors, u.Rows = n[0], n[1], n[2], n[3], n[4], n[5]
+	u.Replica, u.RoundTrips, u.Waits, u.Commits = n[6], n[7], n[8], n[9]
+	u.Time, u.Wait = time.Duration(n[10])*time.Microsecond, time.Duration(n[11])*time.Microsecond
+}
+
 // AddUsage adds rows to what all processes have used, by minutes and by hours. process
 // and number tell the batch: one that is sent again, because it is not known whether it
 // was committed, counts once. A process's numbers grow. The error wraps
@@ -46,7 +63,7 @@ func (r *Registry) AddUsage(ctx context.Context, process string, number int64, r
 type usageColumns struct {
 	at             []time.Time
 	tenants, shard []string
-	counts         [12][]int64
+	counts         [usageCounters][]int64
 }
 
 func newUsageColumns(n int) *usageColumns {
@@ -61,10 +78,7 @@ func (c *usageColumns) add(u *UsageRow) {
 	c.at = append(c.at, u.At)
 	c.tenants = append(c.tenants, string(u.Tenant))
 	c.shard = append(c.shard, u.Shard)
-	for i, n := range []int64{
-		u.Reads, u.Writes, u.DDL, u.Others, u.Errors, u.Rows, u.Replica, u.RoundTrips, u.Waits, u.Commits,
-		u.Time.Microseconds(), u.Wait.Microseconds(),
-	} {
+	for i, n := range u.counts() {
 		c.counts[i] = append(c.counts[i], n)
 	}
 }

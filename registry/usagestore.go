@@ -29,8 +29,9 @@ func newUsageQueries(expand func(string) string) usageQueries {
 				time_us = u.time_us + excluded.time_us, wait_us = u.wait_us + excluded.wait_us`),
 		usage: expand(`SELECT %s, sum(reads)::bigint, sum(writes)::bigint, sum(ddl)::bigint, sum(others)::bigint, sum(errors)::bigint, sum(rows)::bigint,
 			sum(replica)::bigint, sum(round_trips)::bigint, sum(waits)::bigint, sum(commits)::bigint, sum(time_us)::bigint, sum(wait_us)::bigint FROM {usage}`),
-		trimUsage:   expand(`DELETE FROM {usage} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {usage} WHERE span = $1 AND bucket < now() - make_interval(secs => $2::float8) LIMIT $3))`),
-		trimBatches: expand("DELETE FROM {usage_batches} WHERE at < now() - interval '1 day'"),
+		trimUsage: expand(`DELETE FROM {usage} WHERE span = $1 AND ctid = ANY (ARRAY(SELECT ctid FROM {usage} WHERE span = $1 AND bucket < now() - make_interval(secs => $2::float8) ORDER BY bucket LIMIT $3))`),
+		// A batch may be sent again after a long outage.
+		trimBatches: expand("DELETE FROM {usage_batches} WHERE at < now() - interval '7 days'"),
 		lockTrim:    "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))",
 	}
 }

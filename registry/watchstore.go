@@ -26,7 +26,7 @@ func newWatchQueries(expand func(string) string) watchQueries {
 		report: expand(`INSERT INTO {processes} (id, host, pid, started_at, pools) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (id) DO UPDATE SET seen_at = now(), pools = excluded.pools`),
 		leave:         expand("DELETE FROM {processes} WHERE id = $1"),
-		processes:     expand("SELECT id, host, pid, started_at, seen_at, pools FROM {processes} ORDER BY host, pid, id"),
+		processes:     expand("SELECT id, host, pid, started_at, seen_at, pools FROM {processes} WHERE seen_at > now() - interval '1 hour' ORDER BY host, pid, id"),
 		trimProcesses: expand("DELETE FROM {processes} WHERE seen_at < now() - interval '1 hour'"),
 	}
 }

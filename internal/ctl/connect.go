@@ -106,7 +106,7 @@ func (a *app) open(ctx context.Context) (*registry.Registry, error) {
 
 func (a *app) openAt(ctx context.Context, cfg registry.Config) (*registry.Registry, error) {
 	cfg.Schema, cfg.Logger, cfg.Programs = a.schema, a.logger(), a.programs
-	cfg.DeleteEvery = -1 // nobody expects a list to delete what is due
+	cfg.DeleteEvery, cfg.MeasureEvery = -1, -1 // nobody expects a list to do what is due
 	return registry.Open(ctx, cfg)
 }
 

@@ -25,7 +25,7 @@ func BenchmarkAcquire(b *testing.B) {
 			defer p.Close()
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := beneath(30, b.Context(), p); err != nil {
+				if err := beneath(b.Context(), 30, p); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -34,9 +34,9 @@ func BenchmarkAcquire(b *testing.B) {
 }
 
 //go:noinline
-func beneath(frames int, ctx context.Context, p *pool.Pool) error {
+func beneath(ctx context.Context, frames int, p *pool.Pool) error {
 	if frames > 0 {
-		return beneath(frames-1, ctx, p)
+		return beneath(ctx, frames-1, p)
 	}
 	c, err := p.Acquire(ctx, pool.Claim{Owner: "a", Conns: 4})
 	if err == nil {

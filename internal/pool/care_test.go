@@ -2,13 +2,12 @@ package pool_test
 
 import (
 	"bytes"
+	"database/sql/driver"
 	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"database/sql/driver"
 
 	"github.com/gormtenancy/gormtenancy/internal/pool"
 )
@@ -90,7 +89,7 @@ func TestLeaks(t *testing.T) {
 			t.Error("reported too early")
 		}
 		quick.Release()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		n.ReportLeaks(time.Now())
 		n.ReportLeaks(time.Now())
 		got := n.Leaks(time.Now())

@@ -14,8 +14,10 @@ func TestNormalised(t *testing.T) {
 	for _, c := range []struct{ want, text string }{
 		{`select * from "users" where "users"."id" = ? limit ?`, `SELECT * FROM "users" WHERE "users"."id" = $1 LIMIT 10`},
 		{`select * from users where id in (?) and x = ?`, "select *\n\tfrom Users -- 'x'\nWHERE id IN ($1,$2 , $3)/* 'a /* b */ c' */and x=-1"},
-		{`insert into "t"("a", "b") values (?, ?) on conflict do nothing returning "id"`,
-			`INSERT INTO "t" ("a","b") VALUES ($1,$2),($3,default),(now(),'x') ON CONFLICT DO NOTHING RETURNING "id"`},
+		{
+			`insert into "t"("a", "b") values (?, ?) on conflict do nothing returning "id"`,
+			`INSERT INTO "t" ("a","b") VALUES ($1,$2),($3,default),(now(),'x') ON CONFLICT DO NOTHING RETURNING "id"`,
+		},
 		{`select (values (?)), (?) from (values (?, f(?))) as v(a, b)`, `SELECT (VALUES (1),(2)), (3) FROM (VALUES (1, f(2)), (3, f(4))) AS v (a, b)`},
 		{`select a from t where (a, b) in ((?, ?)) or c in (select d from u where e in (?))`, `SELECT a FROM t WHERE (a,b) IN ((1,2),(3,4)) OR c IN (SELECT d FROM u WHERE e IN (1,2))`},
 		{`select array[?] || array[?::int], x[?], t.*, - y`, `SELECT ARRAY[1,2,3] || ARRAY[1::int,2::int], x[1], t.*, -y`},

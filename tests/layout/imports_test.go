@@ -15,11 +15,11 @@ const module = "github.com/gormtenancy/gormtenancy"
 // floors are the packages by height: imports go down only. A folder stands for
 // what is below it, too.
 var floors = map[string]int{
-	"tenant": 0, "metrics/outlier": 1, "quota": 1, "quota/redislimit": 2, "metrics": 3, "internal/ring": 0, "internal/service": 0, "internal/sqltext": 0, "internal/pgcluster": 0, "internal/pgdsn": 0, "internal/pgtool": 0, "internal/redisconn": 0,
+	"tenant": 0, "metrics/outlier": 1, "quota": 1, "quota/redislimit": 2, "metrics": 3, "metrics/oteltrace": 3, "internal/ring": 0, "internal/service": 0, "internal/sqltext": 0, "internal/pgcluster": 0, "internal/pgdsn": 0, "internal/pgtool": 0, "internal/redisconn": 0,
 	"internal/pgscope": 1, "internal/structure": 1,
 	"internal/pool": 2, "internal/portable": 2, "migrations": 2, "middleware": 2,
 	"resolver": 3, "registry": 3,
-	"plugin": 4, "registry/rediscache": 4, "internal/doctor": 4,
+	"plugin": 4, "warden": 4, "registry/rediscache": 4, "internal/doctor": 4,
 	"tenanttest": 5, "internal/pgtest": 5, "internal/ctl": 5,
 	"cmd": 6, "examples": 6, "tests": 6,
 }
@@ -31,8 +31,10 @@ var links = []struct {
 }{
 	{"gorm.io/", []string{"resolver", "plugin", "tenanttest", "tests", "examples"}},
 	{"github.com/labstack/", []string{"middleware", "tests", "examples"}},
-	{"github.com/prometheus/", []string{"metrics", "plugin", "tenanttest", "tests", "examples"}},
-	{"github.com/pressly/goose", []string{"migrations", "registry", "registry/rediscache", "internal/doctor", "plugin", "internal/ctl", "cmd", "tenanttest", "tests", "examples"}},
+	{"github.com/prometheus/", []string{"metrics", "plugin", "warden", "tenanttest", "tests", "examples"}},
+	{"github.com/DataDog/", []string{"metrics", "plugin", "warden", "tenanttest", "tests", "examples"}},
+	{"go.opentelemetry.io/", []string{"metrics/oteltrace", "tests", "examples"}},
+	{"github.com/pressly/goose", []string{"migrations", "registry", "registry/rediscache", "internal/doctor", "plugin", "warden", "internal/ctl", "cmd", "tenanttest", "tests", "examples"}},
 	{"github.com/spf13/", []string{"internal/ctl", "cmd"}},
 	{"github.com/redis/", []string{"internal/redisconn", "registry/rediscache", "quota/redislimit", "tests", "examples"}},
 	{"github.com/go-redis/", []string{"quota/redislimit", "tests", "examples"}},

@@ -22,6 +22,7 @@ var withoutCaller = map[string]string{
 	"plugin/plugin.go":      "gorm.Plugin's Initialize has no context",
 	"resolver/gormpool.go":  "a caller's nil context is one without a tenant",
 	"resolver/freshness.go": "the loop belongs to the pool, not to the statement that opened it",
+	"resolver/router.go":    "the janitor belongs to the Router, which no call's context outlives",
 }
 
 // source is a parsed file.
