@@ -98,6 +98,7 @@ func TestRates(t *testing.T) {
 func TestTop(t *testing.T) {
 	t.Parallel()
 	c := New(Config{})
+	c.at(0)
 	for i := range 200 {
 		id := tenant.ID(fmt.Sprintf("t%03d", i))
 		for range i + 1 {
@@ -129,6 +130,7 @@ func TestTop(t *testing.T) {
 func TestHeavyQueriesStay(t *testing.T) {
 	t.Parallel()
 	c := New(Config{})
+	c.at(0)
 	for i := range 5000 {
 		c.Observe(&Statement{Tenant: "acme", Duration: time.Millisecond, Text: fmt.Sprintf("SELECT c%d FROM light", i%100)})
 		c.Observe(&Statement{Tenant: "acme", Duration: 50 * time.Millisecond, Text: "SELECT heavy"})
@@ -150,6 +152,7 @@ func TestHeavyQueriesStay(t *testing.T) {
 func TestIdleTenantsGoAndSumsStay(t *testing.T) {
 	t.Parallel()
 	c := New(Config{IdleAfter: time.Minute, Named: []tenant.ID{"named"}})
+	c.at(0)
 	if !c.Flag("flagged") {
 		t.Error("the first flag is refused")
 	}
@@ -251,6 +254,7 @@ func TestEvictedEntriesTakeNothing(t *testing.T) {
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	c := New(Config{MaxTenants: 10, IdleAfter: time.Minute, Named: []tenant.ID{"zz-named"}})
+	c.at(0)
 	for _, id := range append(ids(100), "zz-named", "Not An ID", "_other", "") {
 		c.Observe(&Statement{Tenant: id, Shard: "eu-1"})
 	}
