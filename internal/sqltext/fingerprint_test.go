@@ -25,6 +25,11 @@ func TestNormalised(t *testing.T) {
 		{`select ?, ?, ?, ?, ?, ?`, `SELECT E'\'--', U&'\0041', $$a'$b$'$$, $t$ $$ $t$, B'01', N'x'`},
 		{`select ? from t`, "SELECT 'a'\n  'b' FROM t"},
 		{`select "A""b", U&"\0041", x$$y$$`, `SELECT "A""b", U&"\0041", X$$y$$`},
+		{
+			`insert into t values (?) on conflict(a, b) do update set a = ?, b = ? returning a, b`,
+			`INSERT INTO t VALUES (1) ON CONFLICT (a,b) DO UPDATE SET a=1, b=2 RETURNING a, b`,
+		},
+		{`select "a b", c`, "SELECT \"a\nb\",\x01 C"},
 		{`select ?`, `SELECT 'never ends, "" /* `},
 		{`select`, `SELECT /* never 'ends' `},
 		{`select ?`, `SELECT "never ends`},
