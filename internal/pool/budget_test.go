@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gormtenancy/gormtenancy/internal/pool"
@@ -20,7 +21,11 @@ func TestTheLongestIdleGivesWay(t *testing.T) {
 	old.Release()
 	mid.Release()
 	young.Release()
-	c, d := z.acquire(t, "a"), z.acquire(t, "a")
+	c := z.acquire(t, "a")
+	if x.Stats().Open != 1 || y.Stats().Open != 1 {
+		t.Errorf("not the longest idle gave way: x %+v\ny %+v", x.Stats(), y.Stats())
+	}
+	d := z.acquire(t, "a")
 	if got := x.Stats(); got.Open != 1 || got.RetiredBudget != 1 {
 		t.Errorf("x: %+v", got)
 	}
@@ -74,6 +79,50 @@ func TestABusyPoolGivesUpItsShare(t *testing.T) {
 	if s.worst.Load() > 4 {
 		t.Errorf("%d were open", s.worst.Load())
 	}
+}
+
+// What nobody of its own pool waits for goes to another at once; what somebody does wait
+// for, where there are fewer places than pools, when it was kept for a turn.
+func TestTheOnlyPlaceGoesRound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := pool.Config{Budget: pool.NewBudget(1, 0)}
+		x, y := new(server).pool(t, "x", cfg), new(server).pool(t, "y", cfg)
+		served := map[*node]chan turn{x: make(chan turn, 2), y: make(chan turn, 2)}
+		wait := func(n *node) {
+			go func() {
+				c, _ := n.Acquire(t.Context(), pool.Claim{Owner: "a"})
+				served[n] <- turn{"a", c}
+			}()
+			synctest.Wait()
+		}
+		gets := func(n *node) *pool.Conn {
+			t.Helper()
+			synctest.Wait()
+			select {
+			case next := <-served[n]:
+				return next.c
+			default:
+				t.Fatalf("x %+v\ny %+v", x.Stats(), y.Stats())
+				return nil
+			}
+		}
+		held := x.acquire(t, "a")
+		wait(y)
+		held.Release()
+		held = gets(y)
+		wait(x)
+		wait(y)
+		held.Release() // y's turn has just begun
+		held = gets(y)
+		wait(y)
+		time.Sleep(time.Second)
+		held.Release()
+		held = gets(x)
+		time.Sleep(time.Second)
+		held.Release()
+		gets(y).Release()
+	})
 }
 
 // Where there are more pools than places, each gets its turn.
