@@ -2,7 +2,7 @@
 // with the plugin, against plain GORM on one fixed schema, on the same server,
 // in one run.
 //
-//	go run ./tests/bench [-short] [-strict] [-self] [-parts] [-calls N] [-svg FILE] [-json FILE]
+//	go run ./tests/bench [-short] [-strict] [-self] [-parts] [-metrics] [-calls N] [-svg FILE] [-json FILE]
 //
 // Every comparison alternates between its ways in short rounds. The ratio is
 // taken within each round, and the median of the rounds is the figure, so that

@@ -16,9 +16,9 @@ import (
 var errBars = errors.New("a bar was missed")
 
 type config struct {
-	short, strict, self, parts bool
-	calls                      int
-	svg, json, dsn             string
+	short, strict, self, parts, metrics bool
+	calls                               int
+	svg, json, dsn                      string
 }
 
 func main() {
@@ -42,6 +42,7 @@ func parseFlags(args []string, errs io.Writer) (c config, err error) {
 	fs.BoolVar(&c.strict, "strict", false, "exit with 1 if a bar is missed")
 	fs.BoolVar(&c.self, "self", false, "measure plain GORM against itself: the noise of the machine")
 	fs.BoolVar(&c.parts, "parts", false, "instead: what the scope takes of the server, and the processor time of a call")
+	fs.BoolVar(&c.metrics, "metrics", false, "instead: what WithMetrics adds to a read, in the process and on a server")
 	fs.IntVar(&c.calls, "calls", 5, "calls that a way makes in a row before it is the next way's turn")
 	fs.StringVar(&c.svg, "svg", "", "write the chart to this file")
 	fs.StringVar(&c.json, "json", "", "write the figures to this file")
@@ -68,6 +69,9 @@ func run(ctx context.Context, c config, out io.Writer) error {
 	}
 	if c.self {
 		b.install = nil
+	}
+	if c.metrics {
+		return b.printMetering(ctx, out)
 	}
 	if c.parts {
 		return errors.Join(b.printParts(ctx, out), b.printProcessor(ctx, out))
