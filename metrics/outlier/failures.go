@@ -17,6 +17,7 @@ const (
 	doubtFactor     = 2  // up to this many times it is nothing
 	leastErrors     = 10 // fewer are no storm, whatever the ratio
 	leastDoubt      = 0.02
+	mostDoubt       = 0.9
 	cappedErrors    = 3.8 // one window's evidence
 )
 
@@ -31,7 +32,12 @@ func (f *failures) judge(errors, n, shard float32, least float64) {
 	if f.base = f.usual(shard); n > 0 {
 		f.last = errors / n
 	}
-	p0 := float64(min(max(doubtFactor*f.base, leastDoubt), 0.8))
+	p0 := float64(max(doubtFactor*f.base, leastDoubt))
+	if p0 >= mostDoubt {
+		// The shard is down, or the tenant never did anything else: nothing can stand out.
+		f.score, f.sumErrors, f.sumN = 0, 0, 0
+		return
+	}
 	p1 := min(max(2*p0, 3*least), 0.95)
 	llr := float64(errors)*math.Log(p1/p0) + float64(n-errors)*math.Log((1-p1)/(1-p0))
 	f.score = max(0, f.score+float32(min(llr, cappedErrors)))

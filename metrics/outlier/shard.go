@@ -36,7 +36,7 @@ func (g *shard) add(s *Sample, v *values, t *state) {
 	g.members++
 	n := float32(s.Statements)
 	if n >= fewStatements {
-		g.ratios = append(g.ratios, float32(s.Errors)/n)
+		g.ratios = append(g.ratios, float32(min(s.Errors, s.Statements))/n)
 	}
 	for i := range v {
 		if isNaN(v[i]) {

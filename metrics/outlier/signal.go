@@ -51,7 +51,9 @@ const (
 	leastWait = 1e-3 // s per statement
 )
 
-// values are a window's logs. Without statements those per statement are NaN.
+// values are a window's logs. Without statements those per statement are NaN, and so is what
+// a sample's nonsense (a negative time, the logarithm of none) makes of them: one window that is not
+// finite would spoil a history for good.
 type values [numSignals]float32
 
 func measure(s *Sample, secs float64) values {
@@ -67,6 +69,11 @@ func measure(s *Sample, secs float64) values {
 		v[sigTimePer] = ln(s.Time.Seconds()/n + leastTime)
 		v[sigLatency] = float32(s.LogTime / n)
 		v[sigWait] = ln(s.Wait.Seconds()/n + leastWait)
+	}
+	for i := range v {
+		if v[i]-v[i] != 0 {
+			v[i] = nan
+		}
 	}
 	return v
 }

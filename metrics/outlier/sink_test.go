@@ -3,6 +3,7 @@ package outlier
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -109,6 +110,50 @@ func TestChannelAndLog(t *testing.T) {
 	var said bytes.Buffer
 	Log{slog.New(slog.NewTextHandler(&said, nil))}.Emit(t.Context(), event)
 	if !strings.Contains(said.String(), "level=WARN") || !strings.Contains(said.String(), "cause=rows") {
+		t.Error(said.String())
+	}
+}
+
+// A server that does not answer takes Timeout, not for ever, and Stop waits for no
+// attempt and no pause.
+func TestWebhookDoesNotHang(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 10)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // or the server does not see who hangs up
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(s.Close)
+	var said bytes.Buffer
+	for _, timeout := range []time.Duration{50 * time.Millisecond, time.Hour} {
+		w, err := NewWebhook(WebhookConfig{
+			URL: strings.Replace(s.URL, "//", "//user:secret@", 1), Timeout: timeout, Backoff: time.Millisecond, Attempts: 2,
+			Logger: slog.New(slog.NewTextHandler(&said, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.Emit(t.Context(), event)
+		<-asked
+		if timeout < time.Hour {
+			<-asked
+			for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+				if _, failed, _ := w.Counts(); failed == 1 {
+					break
+				}
+			}
+		}
+		w.Stop()
+		sent, failed, _ := w.Counts()
+		if sent != 0 || timeout < time.Hour && failed != 1 {
+			t.Errorf("timeout %s: sent %d, failed %d", timeout, sent, failed)
+		}
+	}
+	if strings.Contains(said.String(), "secret") || !strings.Contains(said.String(), "acme") {
 		t.Error(said.String())
 	}
 }

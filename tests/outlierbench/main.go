@@ -1,12 +1,3 @@
-// Command outlierbench plays simulated fleets to the outlier detector, and says how well
-// it did, beside a fixed threshold for all and a rule of three standard deviations on the
-// same samples. Tenants' loads follow Zipf's law, with a daily rhythm, growth,
-// autocorrelated noise, bursts and jobs; statements' times are lognormal with a heavy tail,
-// their numbers Poisson. A shard is slower the more work it is asked for, for some tenants
-// more than for others. Deploys, maintenance, arrivals and departures happen besides, and
-// must not be flagged.
-//
-//	go run ./tests/outlierbench -seeds judge
 package main
 
 import (
