@@ -180,7 +180,7 @@ func (a *app) listUsage(ctx context.Context, r *registry.Registry, f registry.Us
 	if err := a.show(report, func(w io.Writer) { tellUsage(w, f, rows) }); err != nil {
 		return err
 	}
-	if len(rows) == f.Limit && f.Limit != topLimit {
+	if len(rows) == f.Limit {
 		a.hint("there may be more: these are the first %d", f.Limit)
 	}
 	return nil
