@@ -28,6 +28,14 @@ func TestCompletion(t *testing.T) {
 		{"doctor --tenants gl", "globex"},
 		{"doctor --shard ", "main"},
 		{"tenant get !", ""},
+		{"limits get gl", "globex"},
+		{"limits set --lane queue=3 queue", "queue_timeout="},
+		{"tenants usage gl", "globex"},
+		{"tenant usage acme x", ""},
+		{"tenant top --by ", "errors rows statements time wait"},
+		{"tenant top --shard ", "main"},
+		{"usage --by ", "shard tenant"},
+		{"pools ", ""},
 	} {
 		r := l.do(codeDone, append([]string{cobra.ShellCompNoDescRequestCmd}, strings.Split(c.line, " ")...)...)
 		words, _, _ := strings.Cut(r.out, ":")

@@ -36,6 +36,8 @@ func TestDocumentedFields(t *testing.T) {
 		poolReport{},
 		limitList{},
 		limitChange{},
+		limitsOf{},
+		usageReport{},
 	} {
 		for _, name := range jsonNames(reflect.TypeOf(doc)) {
 			fields++

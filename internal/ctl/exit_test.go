@@ -97,6 +97,14 @@ var exitCodes = []struct {
 	{"shard add main --region us --primary env:GORMTENANCY_DSN", codeRefused, "--replace"},
 	{"tenant list --control-schema other", codeUnreachable, "tenantctl init"},
 	{"tenant delete acme", codeUnconfirmed, "--yes"},
+	{"limits get nobody", codeMissing, "unknown tenant"},
+	{"limits get", codeUsage, "1 arg"},
+	{"tenant usage nobody", codeMissing, "unknown tenant"},
+	{"tenant usage acme --for 0s", codeUsage, "--for"},
+	{"tenant top --by luck", codeUsage, "errors, rows, statements, time, wait"},
+	{"usage --limit 0", codeUsage, "--limit"},
+	{"usage --by luck", codeUsage, "shard, tenant"},
+	{"pools --server", codeDone, ""},
 	{"migrate down --dir testdata/migrations --target 0", codeUnconfirmed, "--yes"},
 }
 

@@ -56,7 +56,9 @@ func TestLimitsAndQuarantine(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 
-	l.do(codeDone, "tenant", "quarantine", "globex", "--trial")
+	if r := l.do(codeDone, "tenant", "quarantine", "globex", "--trial"); !strings.Contains(r.out, "no effect") {
+		t.Error(r.out)
+	}
 	l.do(codeDone, "tenant", "quarantine", "acme", "--for", "30m", "--reason", "by hand")
 	l.do(codeRefused, "tenant", "quarantine", "globex") // one of two is as many as may be
 	l.do(codeMissing, "tenant", "quarantine", "nobody")
@@ -81,13 +83,13 @@ func TestOutliers(t *testing.T) {
 	r := l.registry(t)
 	now := time.Now()
 	f := registry.Finding{
-		Process: "p", Tenant: "acme", Shard: "main", Cause: "rows", Evidence: "many rows", Magnitude: 7.5, Query: "select ?", Fingerprint: 1 << 63,
+		Process: "p", Tenant: "acme", Shard: "main", Cause: "rows", Evidence: "many rows", Magnitude: 7.5, Value: 1234567, Baseline: 0.12345, Query: "select ?" + strings.Repeat("ü", 60), Fingerprint: 1 << 63,
 		Since: now, Changed: now, Explanation: json.RawMessage(`{"summary": "it reads too much", "signals": [{"name": "rows", "why": "fifty times as many"}]}`),
 	}
 	if err := r.PutFinding(t.Context(), f); err != nil {
 		t.Fatal(err)
 	}
-	if table := l.do(codeDone, "tenants", "outliers").out; !strings.Contains(table, "acme") || !strings.Contains(table, "7.5") || !strings.Contains(table, "select ?") {
+	if table := l.do(codeDone, "tenants", "outliers").out; !strings.Contains(table, "acme") || !strings.Contains(table, "7.5") || !strings.Contains(table, "1234567  0.123 ") || !strings.Contains(table, "select ?"+strings.Repeat("ü", 52)+"...\n") || !strings.Contains(table, "select ?") {
 		t.Error(table)
 	}
 	if text := l.do(codeDone, "tenant", "outliers", "acme", "--explain").out; !strings.Contains(text, "many rows") || !strings.Contains(text, "fifty times as many") {
@@ -131,7 +133,7 @@ func TestPools(t *testing.T) {
 	if n := report.Nodes[0]; n.Open != 9 || n.InUse != 6 || n.Max != 15 || n.Breaker != "open" || n.Retired["idle"] != 6 || n.MostTenants != 4 {
 		t.Errorf("%+v", n)
 	}
-	if table := l.do(codeDone, "pools").out; !strings.Contains(table, "h1/1") || !strings.Contains(table, "all") {
+	if table := l.do(codeDone, "pools").out; !strings.Contains(table, "h1/1") || !strings.Contains(table, "all") || !strings.Contains(table, "idle 6\n") {
 		t.Error(table)
 	}
 	processes, err := r.Processes(t.Context())

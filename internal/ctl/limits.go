@@ -39,7 +39,7 @@ func (a *app) limitsCommand() *cobra.Command {
 		Long: `Limits belong to tiers ("*" is every tier that has none), with exceptions of single
 tenants, and to the lane, where tenants in quarantine run. Every process hears of a
 change at once. docs/governance.md tells what each of them means.`,
-	}, a.limitsList(), a.limitsSet(), a.limitsUnset())
+	}, a.limitsList(), a.limitsGet(), a.limitsSet(), a.limitsUnset())
 }
 
 func (a *app) limitsList() *cobra.Command {
@@ -107,7 +107,7 @@ func (a *app) limitsSet() *cobra.Command {
 		Short: "Set the limits of a tier, a tenant or the lane, in place of those of before",
 		Example: `  tenantctl limits set --tier free statements_per_second=50 concurrency=4 queue=20
   tenantctl limits set --tenant acme concurrency=none rows_per_result=100000`,
-		Args: cobra.MinimumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: limitWords,
 	}
 	a.bindTarget(cmd, &target)
 	cmd.RunE = a.on(func(ctx context.Context, r *registry.Registry, args []string) error {

@@ -115,19 +115,27 @@ func (a *app) listOutliers(ctx context.Context, r *registry.Registry, args []str
 const shortQuery = 60
 
 func tellOutliers(w io.Writer, found []registry.Finding) {
-	t := rows{{"TENANT", "SHARD", "CAUSE", "TIMES", "SINCE", "UNTIL", "QUERY"}}
+	t := rows{{"TENANT", "SHARD", "CAUSE", "TIMES", "VALUE", "BASELINE", "SINCE", "UNTIL", "QUERY"}}
 	for _, f := range found {
-		query := f.Query
+		query := []rune(f.Query)
 		if len(query) > shortQuery {
-			query = query[:shortQuery] + "..."
+			query = append(query[:shortQuery], []rune("...")...)
 		}
 		until := ""
 		if !f.Closed.IsZero() {
 			until = f.Closed.Format(time.RFC3339)
 		}
-		t.add(f.Tenant, f.Shard, f.Cause, fmt.Sprintf("%.1f", f.Magnitude), f.Since, until, query)
+		t.add(f.Tenant, f.Shard, f.Cause, fmt.Sprintf("%.1f", f.Magnitude), digits(f.Value), digits(f.Baseline), f.Since, until, string(query))
 	}
 	t.write(w)
+}
+
+// digits returns a number with three digits at least.
+func digits(v float64) string {
+	if v >= 1000 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
 }
 
 // explainOutlier tells of one finding in full.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,8 @@ const silentAfter = time.Minute
 // poolReport is the JSON form of all pools.
 type poolReport struct {
 	Processes []processView `json:"processes"`
-	Nodes     []poolView    `json:"nodes"` // the sums of the processes that are not silent
+	Nodes     []poolView    `json:"nodes"`             // the sums of the processes that are not silent
+	Servers   []serverView  `json:"servers,omitempty"` // with --server
 }
 
 // processView is the JSON form of a process.
@@ -86,22 +88,37 @@ func viewPools(all []pool.Stats) []poolView {
 }
 
 func (a *app) poolsCommand() *cobra.Command {
-	return &cobra.Command{
+	server := false
+	cmd := &cobra.Command{
 		Use:   "pools",
 		Short: "Show the connection pools of every process",
 		Long: `Shows the connections that each process has to each node, as it said last (package
 warden, every 10 s), and their sums: who waits, how old they are, how many tenants one of
-them has served, why connections were closed, and which nodes are given up (breaker).`,
-		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+them has served, why connections were closed, and which nodes are given up (breaker). One
+that has said nothing for a minute is silent, and in no sum.
+
+With --server each node is asked, too, whose sessions it has, and how many it may have.`,
+		Example: `  tenantctl pools --server`,
+		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: a.on(func(ctx context.Context, r *registry.Registry, _ []string) error {
 			processes, err := r.Processes(ctx)
 			if err != nil {
 				return err
 			}
 			report := reportPools(processes, time.Now())
-			return a.show(report, report.tell)
+			if server {
+				if report.Servers, err = askServers(ctx, r); err != nil {
+					return err
+				}
+			}
+			if err := a.show(report, report.tell); err != nil {
+				return err
+			}
+			return silentServers(report.Servers)
 		}),
 	}
+	cmd.Flags().BoolVar(&server, "server", false, "also ask the servers for their sessions, by application and user")
+	return cmd
 }
 
 func reportPools(processes []registry.Process, now time.Time) poolReport {
@@ -122,10 +139,10 @@ func reportPools(processes []registry.Process, now time.Time) poolReport {
 }
 
 func (p poolReport) tell(w io.Writer) {
-	t := rows{{"PROCESS", "SHARD", "NODE", "OPEN", "IN USE", "MAX", "WAITING", "OLDEST", "TENANTS", "BREAKER"}}
+	t := rows{{"PROCESS", "SHARD", "NODE", "OPEN", "IN USE", "MAX", "WAITING", "OLDEST", "TENANTS", "BREAKER", "CLOSED"}}
 	row := func(who string, v poolView) {
 		oldest := time.Duration(v.OldestConnSeconds * float64(time.Second)).Round(time.Second)
-		t.add(who, v.Shard, v.Node, v.Open, v.InUse, v.Max, v.Waiting, oldest.String(), v.MostTenants, v.Breaker)
+		t.add(who, v.Shard, v.Node, v.Open, v.InUse, v.Max, v.Waiting, oldest.String(), v.MostTenants, v.Breaker, countsOf(v.Retired))
 	}
 	for _, process := range p.Processes {
 		who := fmt.Sprintf("%s/%d", process.Host, process.PID)
@@ -140,4 +157,19 @@ func (p poolReport) tell(w io.Writer) {
 		row("all", v)
 	}
 	t.write(w)
+	if p.Servers != nil {
+		fmt.Fprintln(w)
+		tellServers(w, p.Servers)
+	}
+}
+
+// countsOf tells what was counted, but for what never happened.
+func countsOf(counts map[string]int64) string {
+	var parts []string
+	for _, what := range words(counts) {
+		if n := counts[what]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", what, n))
+		}
+	}
+	return strings.Join(parts, ", ")
 }

@@ -2,7 +2,6 @@ package ctl
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"time"
 
@@ -62,7 +61,10 @@ if there was another one within the last day. Who is there already stays as he i
 			if err != nil {
 				return err
 			}
-			note = fmt.Sprintf(" until %s", q.Until.Format(time.RFC3339))
+			note = " until " + cell(q.Until)
+			if q.DryRun {
+				note += ", as a trial that has no effect"
+			}
 		}
 		return a.changedTenant("quarantined", t, note)
 	})

@@ -47,7 +47,7 @@ func (a *app) root() *cobra.Command {
 		Long:    rootHelp,
 		Example: rootExample,
 	}, a.initCommand(), a.tenantCommand(), a.shardCommand(), a.migrateCommand(), a.doctorCommand(),
-		a.limitsCommand(), a.poolsCommand(), a.versionCommand())
+		a.limitsCommand(), a.poolsCommand(), a.usageCommand(), a.versionCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.Version = thisBuild().Version
 	f := root.PersistentFlags()
