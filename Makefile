@@ -6,7 +6,7 @@ TENANTS  ?= 10000
 SOAK     ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test/race lint fmt bench fleet soak fuzz prove chaos limits contend outliers neighbour gormsuite cover
+.PHONY: help demo build test test/race lint fmt bench fleet soak fuzz prove chaos limits pools contend outliers neighbour gormsuite cover
 
 help: ## show the targets
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ chaos: ## kill, pause and empty a Redis under load, and measure who waits
 
 limits: ## hold 1,000 tenants to shared limits on 3 processes, and kill, pause and start Redis under load (LIMITS=-short)
 	$(GO) run ./tests/limitbench -strict $(LIMITS)
+
+pools: ## 500 callers of 2,000 tenants within a budget of 20 connections, and a backend's memory over TENANTS (10000), watched from the server
+	$(GO) test -count=1 -v -timeout 30m ./tests/pools -args -pools.tenants=2000 -pools.goroutines=500 -pools.budget=20 -pools.touched=$(TENANTS) -pools.retire=1000
 
 contend: ## 100 processes' worth of creators, deleters, archivers and runners on the same tenants
 	$(GO) test -race -count=1 -v -timeout 20m ./registry -run TestContention -args -registry.processes=100 -registry.operations=20

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gormtenancy/gormtenancy/internal/pgtest"
 	"github.com/gormtenancy/gormtenancy/metrics"
+	"github.com/gormtenancy/gormtenancy/migrations"
 	tenantplugin "github.com/gormtenancy/gormtenancy/plugin"
 	"github.com/gormtenancy/gormtenancy/quota"
 )
@@ -127,6 +128,8 @@ func TestMetricsAreRegistered(t *testing.T) {
 	db := w.as(t, "a")
 	ok(t, db.Exec("select 1").Error, db.Exec("select 1").Error)
 	overLimit(t, "a third", db.Exec("select 1").Error, quota.LimitStatements)
+	w.plugin.CountMigration(migrations.Progress{Shard: "s1", Outcome: migrations.Migrated})
+	w.plugin.CountMigration(migrations.Progress{Shard: "s1", Outcome: migrations.Migrated})
 	problems, err := testutil.GatherAndLint(reg)
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%v, %v", problems, err)
@@ -138,10 +141,13 @@ gormtenancy_limit_refused_total{limit="concurrency"} 0
 gormtenancy_limit_refused_total{limit="database_share"} 0
 gormtenancy_limit_refused_total{limit="requests_per_second"} 0
 gormtenancy_limit_refused_total{limit="statements_per_second"} 1
+# HELP gormtenancy_migrations_total Tenants whose part of a run of migrations has ended (Plugin.CountMigration), by outcome.
+# TYPE gormtenancy_migrations_total counter
+gormtenancy_migrations_total{outcome="migrated",shard="s1"} 2
 # HELP gormtenancy_tenants_exposed Tenants with series of their own.
 # TYPE gormtenancy_tenants_exposed gauge
 gormtenancy_tenants_exposed 1
-`), "gormtenancy_limit_refused_total", "gormtenancy_tenants_exposed")
+`), "gormtenancy_limit_refused_total", "gormtenancy_tenants_exposed", "gormtenancy_migrations_total")
 	if err != nil {
 		t.Error(err)
 	}

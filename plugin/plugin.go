@@ -26,6 +26,7 @@ type Plugin struct {
 	models     provisioning
 	unwatch    func() // the registry's changes of schemas
 	endMetrics func()
+	migrated   migrated
 
 	// mu guards what follows. It is held throughout Initialize.
 	mu     sync.Mutex

@@ -13,28 +13,29 @@ import (
 type gauges struct{ p *Plugin }
 
 var (
-	poolConns   = nodeDesc("pool_connections", "Open connections, by state: idle, in_use.", "state")
-	poolMax     = nodeDesc("pool_connections_max", "The most connections that the pools open.")
-	poolWaiting = nodeDesc("pool_waiting", "Statements that wait for a connection now.")
-	poolWaits   = nodeDesc("pool_waits_total", "Statements that had to wait for a connection.")
-	poolWait    = nodeDesc("pool_wait_seconds_total", "Time that statements waited for a connection.")
-	poolOpened  = nodeDesc("pool_opened_total", "Connections opened.")
-	poolFailed  = nodeDesc("pool_open_failures_total", "Connections that could not be opened.")
-	poolRetired = nodeDesc("pool_retired_total", "Connections closed, by reason.", "reason")
-	poolTrips   = nodeDesc("pool_trips_total", "Times that the node was given up for a while.")
-	poolDown    = nodeDesc("pool_node_down", "Whether the node is given up: 1 while no connections are opened.")
-	poolLeaks   = nodeDesc("pool_leaks", "Connections that are held for longer than WithLeakDetection allows.")
-	staleness   = nodeDesc("replica_staleness_seconds", "How old what the replica shows may be.")
-	replicaDown = nodeDesc("replica_down", "Whether reads avoid the replica because it failed.")
-	limited     = desc("limit_refused_total", "What tenants' limits refused, by limit.", "limit")
-	allowed     = desc("limit_allowed_total", "What tenants' limits allowed, by limit; of tenants that have it.", "limit")
-	inQueue     = desc("limit_waiting", "Statements that wait for others of their tenant.")
-	fallbacks   = desc("limit_fallbacks_total", "Decisions that the process made alone because shared limits did not answer.")
-	quarantined = desc("quarantined_tenants", "Tenants in quarantine.")
-	lookups     = desc("registry_lookups_total", "Tenants looked up, by result: hit, negative, miss.", "result")
-	entries     = desc("registry_entries", "IDs remembered, by kind: tenant, unknown.", "kind")
-	staleServed = desc("registry_stale_served_total", "Questions that the control plane did not answer and memory served for.")
-	evictions   = desc("registry_evictions_total", "Tenants forgotten because of MaxEntries.")
+	poolConns       = nodeDesc("pool_connections", "Open connections, by state: idle, in_use.", "state")
+	poolMax         = nodeDesc("pool_connections_max", "The most connections that the pools open.")
+	poolWaiting     = nodeDesc("pool_waiting", "Statements that wait for a connection now.")
+	poolWaits       = nodeDesc("pool_waits_total", "Statements that had to wait for a connection.")
+	poolWait        = nodeDesc("pool_wait_seconds_total", "Time that statements waited for a connection.")
+	poolOpened      = nodeDesc("pool_opened_total", "Connections opened.")
+	poolFailed      = nodeDesc("pool_open_failures_total", "Connections that could not be opened.")
+	poolRetired     = nodeDesc("pool_retired_total", "Connections closed, by reason.", "reason")
+	poolTrips       = nodeDesc("pool_trips_total", "Times that the node was given up for a while.")
+	poolDown        = nodeDesc("pool_node_down", "Whether the node is given up: 1 while no connections are opened.")
+	poolLeaks       = nodeDesc("pool_leaks", "Connections that are held for longer than WithLeakDetection allows.")
+	staleness       = nodeDesc("replica_staleness_seconds", "How old what the replica shows may be.")
+	replicaDown     = nodeDesc("replica_down", "Whether reads avoid the replica because it failed.")
+	limited         = desc("limit_refused_total", "What tenants' limits refused, by limit.", "limit")
+	allowed         = desc("limit_allowed_total", "What tenants' limits allowed, by limit; of tenants that have it.", "limit")
+	inQueue         = desc("limit_waiting", "Statements that wait for others of their tenant.")
+	fallbacks       = desc("limit_fallbacks_total", "Decisions that the process made alone because shared limits did not answer.")
+	quarantined     = desc("quarantined_tenants", "Tenants in quarantine.")
+	migrationsEnded = desc("migrations_total", "Tenants whose part of a run of migrations has ended (Plugin.CountMigration), by outcome.", "shard", "outcome")
+	lookups         = desc("registry_lookups_total", "Tenants looked up, by result: hit, negative, miss.", "result")
+	entries         = desc("registry_entries", "IDs remembered, by kind: tenant, unknown.", "kind")
+	staleServed     = desc("registry_stale_served_total", "Questions that the control plane did not answer and memory served for.")
+	evictions       = desc("registry_evictions_total", "Tenants forgotten because of MaxEntries.")
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -50,7 +51,7 @@ func (gauges) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		poolConns, poolMax, poolWaiting, poolWaits, poolWait, poolOpened, poolFailed, poolRetired,
 		poolTrips, poolDown, poolLeaks,
-		limited, allowed, inQueue, fallbacks, quarantined,
+		migrationsEnded, limited, allowed, inQueue, fallbacks, quarantined,
 		staleness, replicaDown, lookups, entries, staleServed, evictions,
 	} {
 		ch <- d
@@ -65,6 +66,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		out.pools(at, pools)
 	}
 	out.leaks(nodes, g.p.Leaks())
+	out.migrations(&g.p.migrated)
 	for _, r := range g.p.Replicas() {
 		down := 0.0
 		if r.Down {

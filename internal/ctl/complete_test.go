@@ -20,7 +20,7 @@ func TestCompletion(t *testing.T) {
 		{"tenant create x --shard ", "main"},
 		{"shard remove ", "main"},
 		{"tenant list --output ", "table json"},
-		{"tenant events --object ", "tenant name shard"},
+		{"tenant events --object ", "tenant name shard tier_limit tenant_limit lane quarantine"},
 		{"tenant list ", ""},
 		{"tenant copy gl", "globex"},
 		{"tenant undelete ", "acme-2"},

@@ -31,6 +31,11 @@ func TestDocumentedFields(t *testing.T) {
 		report{},
 		rolesReport{},
 		diagnosis{},
+		outlierList{},
+		quarantineList{},
+		poolReport{},
+		limitList{},
+		limitChange{},
 	} {
 		for _, name := range jsonNames(reflect.TypeOf(doc)) {
 			fields++

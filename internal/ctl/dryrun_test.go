@@ -15,6 +15,10 @@ const everything = `SELECT string_agg(line, E'\n' ORDER BY line) FROM (
 	SELECT 'shard ' || s::text FROM tenancy.shards s UNION ALL
 	SELECT 'name ' || n::text FROM tenancy.names n UNION ALL
 	SELECT 'event ' || e::text FROM tenancy.events e UNION ALL
+	SELECT 'limit ' || l::text FROM tenancy.tier_limits l UNION ALL
+	SELECT 'exception ' || l::text FROM tenancy.tenant_limits l UNION ALL
+	SELECT 'lane ' || l::text FROM tenancy.lanes l UNION ALL
+	SELECT 'quarantine ' || q::text FROM tenancy.quarantines q UNION ALL
 	SELECT 'role ' || r::text FROM tenancy.roles r UNION ALL
 	SELECT 'login ' || l.name FROM tenancy.logins l UNION ALL
 	SELECT 'version ' || m::text FROM tenancy.migrations m UNION ALL
@@ -57,6 +61,12 @@ func TestDryRun(t *testing.T) {
 		"tenant restore acme --from " + dir,
 		"tenant create strict --shard main --role",
 		"tenant roles",
+		"limits set --tier free concurrency=4",
+		"limits set --tenant acme rows_per_result=10",
+		"limits set --lane connections=1",
+		"limits unset --tenant acme",
+		"tenant quarantine acme --for 30m",
+		"tenant release acme",
 		"tenant delete doomed",
 	}
 	spoil := map[string]string{"doctor --fix": "UPDATE tenancy.tenants SET version = 1 WHERE id = 'acme'"}

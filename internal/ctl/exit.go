@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormtenancy/gormtenancy/internal/doctor"
 	"github.com/gormtenancy/gormtenancy/migrations"
+	"github.com/gormtenancy/gormtenancy/quota"
 	"github.com/gormtenancy/gormtenancy/registry"
 	"github.com/gormtenancy/gormtenancy/tenant"
 )
@@ -67,12 +68,14 @@ var conditions = []struct {
 	{codePartly, []error{errPartly, errFindings}},
 	{codeUsage, []error{
 		tenant.ErrInvalidID, tenant.ErrInvalidSchema, tenant.ErrInvalidAttributes, registry.ErrInvalidName, registry.ErrInvalidTier,
+		quota.ErrInvalidLimits,
 		migrations.ErrNoMigrations, migrations.ErrVersion,
 	}},
 	{codeMissing, []error{tenant.ErrUnknown, tenant.ErrUnknownShard, registry.ErrNoShard, registry.ErrNoSchema, errMissing}},
 	{codeRefused, []error{
 		tenant.ErrExists, registry.ErrSchemaExists, registry.ErrState, registry.ErrNameTaken, registry.ErrShardInUse, registry.ErrSameDatabase,
-		registry.ErrNoArchive, registry.ErrDamaged, registry.ErrEntangled, registry.ErrChanged, registry.ErrNotCopyable, errRefused,
+		registry.ErrNoArchive, registry.ErrDamaged, registry.ErrEntangled, registry.ErrChanged, registry.ErrNotCopyable,
+		registry.ErrQuarantineFull, registry.ErrNotQuarantined, errRefused,
 	}},
 	{codeUnreachable, []error{tenant.ErrUnavailable}},
 	{codeUnconfirmed, []error{errUnconfirmed}},

@@ -46,7 +46,8 @@ func (a *app) root() *cobra.Command {
 		Short:   "Operate gormtenancy: tenants, shards and migrations",
 		Long:    rootHelp,
 		Example: rootExample,
-	}, a.initCommand(), a.tenantCommand(), a.shardCommand(), a.migrateCommand(), a.doctorCommand(), a.versionCommand())
+	}, a.initCommand(), a.tenantCommand(), a.shardCommand(), a.migrateCommand(), a.doctorCommand(),
+		a.limitsCommand(), a.poolsCommand(), a.versionCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.Version = thisBuild().Version
 	f := root.PersistentFlags()

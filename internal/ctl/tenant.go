@@ -21,7 +21,8 @@ func (a *app) tenantCommand() *cobra.Command {
 change is audited (tenantctl tenant events) and reaches every process at once.`,
 	}, a.tenantCreate(), a.tenantAdopt(), a.tenantGet(), a.tenantList(), a.tenantSet(), a.tenantSuspend(), a.tenantResume(),
 		a.tenantRename(), a.tenantName(), a.tenantEvents(), a.tenantDelete(), a.tenantUndelete(),
-		a.tenantArchive(), a.tenantRestore(), a.tenantCopy(), a.tenantRoles())
+		a.tenantArchive(), a.tenantRestore(), a.tenantCopy(), a.tenantRoles(),
+		a.tenantOutliers(), a.tenantQuarantine(), a.tenantRelease(), a.tenantQuarantined())
 }
 
 // require returns a tenant, and an error unless it is in one of the states.

@@ -58,11 +58,11 @@ or of all. What was before and what is after are JSON.`,
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Object, "object", "", "only changes of a tenant, a name or a shard")
+	f.StringVar(&o.Object, "object", "", "only changes of a tenant, a name, a shard, limits, the lane or a quarantine")
 	f.StringVar(&o.since, "since", "", "only from this time on, such as 2026-01-31T08:00:00Z, or for so long, such as 24h")
 	f.Int64Var(&o.After, "after", 0, "begin behind the event of this number")
 	f.IntVar(&o.Limit, "limit", registry.DefaultLimit, "events on a page")
-	fixed(cmd, "object", "tenant", "name", "shard")
+	fixed(cmd, "object", "tenant", "name", "shard", "tier_limit", "tenant_limit", "lane", "quarantine")
 	return cmd
 }
 

@@ -197,17 +197,17 @@ func (w *wire) insertScope(a *answer) {
 
 // bindScope binds what insertScope inserts to the scope at hand.
 func (w *wire) bindScope(b []byte, name string, timed bool) []byte {
-	params := make([]func([]byte) []byte, 0, 4)
-	params = append(params, func(b []byte) []byte { return w.path.append(b, w.scope.Schema) })
+	b, at := beginBind(b, name, byte(1+index(w.strict)+2*index(timed)))
+	b = appendParam(b, func(b []byte) []byte { return w.path.append(b, w.scope.Schema) })
 	if w.strict {
-		params = append(params, func(b []byte) []byte { return append(b, w.role()...) })
+		b = appendParam(b, func(b []byte) []byte { return append(b, w.role()...) })
 	}
 	if timed {
 		for _, t := range w.timeouts() {
-			params = append(params, t.appendValue)
+			b = appendParam(b, t.appendValue)
 		}
 	}
-	return appendBind(b, name, params...)
+	return endBind(b, at)
 }
 
 // needsFence reports whether the statement at hand is another owner's than the

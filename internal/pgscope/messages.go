@@ -106,20 +106,32 @@ func appendParse(b []byte, name, sql string) []byte {
 	return end(b, at)
 }
 
-// appendBind binds statement name to the unnamed portal, with text parameters, which
-// params append.
-func appendBind(b []byte, name string, params ...func([]byte) []byte) []byte {
+// appendBind binds statement name, which has no parameters, to the unnamed portal.
+func appendBind(b []byte, name string) []byte {
+	b, at := beginBind(b, name, 0)
+	return endBind(b, at)
+}
+
+// beginBind begins to bind statement name, with n text parameters, which appendParam adds
+// before endBind, to the unnamed portal.
+func beginBind(b []byte, name string, n byte) ([]byte, int) {
 	b, at := begin(b, 'B')
 	b = append(b, 0) // unnamed portal
 	b = appendCString(b, name)
 	b = append(b, 0, 0) // parameter formats: all text
-	b = append(b, 0, byte(len(params)))
-	for _, param := range params {
-		b = append(b, 0, 0, 0, 0)
-		size := len(b) - 4
-		b = param(b)
-		binary.BigEndian.PutUint32(b[size:], uint32(len(b)-size-4))
-	}
+	return append(b, 0, n), at
+}
+
+// appendParam adds the parameter that value appends.
+func appendParam(b []byte, value func([]byte) []byte) []byte {
+	b = append(b, 0, 0, 0, 0)
+	size := len(b) - 4
+	b = value(b)
+	binary.BigEndian.PutUint32(b[size:], uint32(len(b)-size-4))
+	return b
+}
+
+func endBind(b []byte, at int) []byte {
 	b = append(b, 0, 0) // result formats: all text
 	return end(b, at)
 }
