@@ -22,5 +22,6 @@
 //
 // Each figure has a bar (bars.go). With -strict a failed bar is exit code 1.
 // -self puts plain GORM in the plugin's place: how far its ratios are from 1 is
-// how far the machine can be trusted.
+// how far the machine can be trusted. -metrics compares the plugin without and
+// with tenantplugin.WithMetrics instead, on a server and in the process.
 package main
