@@ -33,7 +33,10 @@ func (p *proxy) dsn(dsn string) string { return strings.Replace(dsn, p.target, p
 // cut ends all connections, and refuses new ones.
 func (p *proxy) cut() {
 	p.mu.Lock()
-	p.ln.Close()
+	if p.ln != nil {
+		p.ln.Close()
+		p.ln = nil
+	}
 	for _, c := range p.conns {
 		c.Close()
 	}
@@ -68,8 +71,16 @@ func (p *proxy) serve(ln net.Listener) {
 			continue
 		}
 		p.mu.Lock()
-		p.conns = append(p.conns, a, b)
+		open := p.ln == ln
+		if open {
+			p.conns = append(p.conns, a, b)
+		}
 		p.mu.Unlock()
+		if !open { // cut after it was accepted
+			a.Close()
+			b.Close()
+			return
+		}
 		p.wg.Add(2)
 		go p.copy(a, b)
 		go p.copy(b, a)
