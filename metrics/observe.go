@@ -59,21 +59,14 @@ func (c *Collector) Record(id tenant.ID, kind Kind, d time.Duration, rows int64)
 // time, but is no statement.
 func (c *Collector) Committed(id tenant.ID, shard string, d time.Duration) {
 	d = max(d, 0)
-	now := c.now()
-	e, hash := c.enter(id)
-	c.touch(e, shard, now)
-	e.commit++
-	e.commitTime += d
-	e.recent.time += float32(d.Seconds())
-	on := e.shard
-	e.mu.Unlock()
-
-	cell := on.cell(hash, KindOther, false)
-	cell.mu.Lock()
-	c.touchCell(cell, now)
-	cell.commit++
-	cell.recent += d.Seconds()
-	cell.mu.Unlock()
+	c.aside(id, shard, func(e *entry) {
+		e.commit++
+		e.commitTime += d
+		e.recent.time += float32(d.Seconds())
+	}, func(cell *cell) {
+		cell.commit++
+		cell.recent += d.Seconds()
+	})
 }
 
 // Waited counts a wait for a connection that belongs to no statement: a transaction's,
@@ -82,19 +75,27 @@ func (c *Collector) Waited(id tenant.ID, shard string, d time.Duration) {
 	if d <= 0 {
 		return
 	}
+	c.aside(id, shard, func(e *entry) {
+		e.waits++
+		e.wait += d
+		e.recent.wait += float32(d.Seconds())
+	}, func(cell *cell) { cell.wait += d })
+}
+
+// aside counts what is no statement, for the tenant and in its shard's aggregate. Each
+// function is called with its argument's lock held.
+func (c *Collector) aside(id tenant.ID, shard string, mine func(*entry), all func(*cell)) {
 	now := c.now()
 	e, hash := c.enter(id)
 	c.touch(e, shard, now)
-	e.waits++
-	e.wait += d
-	e.recent.wait += float32(d.Seconds())
+	mine(e)
 	on := e.shard
 	e.mu.Unlock()
 
 	cell := on.cell(hash, KindOther, false)
 	cell.mu.Lock()
 	c.touchCell(cell, now)
-	cell.wait += d
+	all(cell)
 	cell.mu.Unlock()
 }
 

@@ -56,7 +56,7 @@ type sample struct{ at, lsn int64 }
 func watch(s *shard, maxLag time.Duration, log *slog.Logger) *freshness {
 	f := &freshness{shard: s, maxLag: maxLag, log: log, poke: make(chan struct{}, 1), writes: map[string]int64{}}
 	// A fresh group cannot have been started before.
-	_ = f.group.Start(context.TODO(), f.loop)
+	_ = f.group.Start(context.Background(), f.loop)
 	return f
 }
 

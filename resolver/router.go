@@ -113,7 +113,7 @@ func New(cfg Config) (*Router, error) {
 	}
 	r.shards.Store(&map[place]*shard{})
 	// A fresh group cannot have been started before.
-	_ = r.janitor.Start(context.TODO(), r.care)
+	_ = r.janitor.Start(context.Background(), r.care)
 	if w, ok := cfg.Directory.(ShardWatcher); ok {
 		r.cancel = w.OnShardChange(r.forget)
 	}
